@@ -1,0 +1,71 @@
+//! Every bound of the product, with its reason. Nothing that grows is without one.
+
+/// The bytes of one event as its sender wrote it; Kafka's default message limit is the same.
+pub const EVENT_BYTES_MAX: usize = 1 << 20;
+/// The bytes of one request body, before and after decompression.
+pub const BODY_BYTES_MAX: usize = 16 << 20;
+/// Decompressed bytes a compressed byte, beyond the first [`BODY_RATIO_FREE`]: real JSON stays under 100.
+pub const BODY_RATIO_MAX: usize = 200;
+/// Decompressed bytes that are always allowed, whatever the ratio: tiny bodies of zeros compress well by nature.
+pub const BODY_RATIO_FREE: usize = 1 << 20;
+/// Bytes of all bodies that doors hold at once, being read or waiting for their answer; beyond that a door answers 429.
+/// A body that comes in one piece does not count: it lies in its connection's read buffer.
+pub const BODIES_BYTES_MAX: usize = 128 << 20;
+/// Events in one request: a batch is answered as one, so one client must not hold a door for long.
+pub const REQUEST_EVENTS_MAX: usize = 10_000;
+/// Nested objects and arrays in one event: no honest event is deeper, and parsers recurse.
+pub const JSON_DEPTH_MAX: usize = 64;
+/// Steps of a field path.
+pub const FIELD_DEPTH_MAX: usize = 8;
+/// Bytes of a key, a type or an id: they are indexed.
+pub const KEY_BYTES_MAX: usize = 256;
+/// Bytes of all headers of one record.
+pub const HEADERS_BYTES_MAX: usize = 16 << 10;
+/// Refused events that one answer lists; the rest are counted.
+pub const REJECTED_LISTED_MAX: usize = 1_000;
+
+/// Streams in one process, internal ones included; each has an open segment.
+pub const STREAMS_MAX: usize = 256;
+/// Partitions of one stream; each has an index in memory.
+pub const PARTITIONS_MAX: u32 = 1_024;
+
+/// Request bytes that may wait for the log's writer; beyond that a door answers 429.
+pub const APPEND_QUEUE_BYTES: usize = 64 << 20;
+/// Requests that may wait for the log's writer.
+pub const APPEND_QUEUE_LEN: usize = 16_384;
+/// Bytes that one group commit takes at the most: the first request of a group waits for the last.
+pub const GROUP_BYTES_MAX: usize = 4 << 20;
+/// Bytes of one frame's body before compression: a reader holds one frame in memory.
+pub const FRAME_BYTES_MAX: usize = 4 << 20;
+/// Bytes of one segment file: what recovery scans, and the step in which retention frees space.
+pub const SEGMENT_BYTES: u64 = 256 << 20;
+/// Bytes between two entries of a segment's sparse index, for each partition.
+pub const INDEX_EVERY_BYTES: u64 = 128 << 10;
+/// Ids that duplicate suppression remembers for a stream unless configured: 8 bytes each.
+pub const DEDUP_IDS: usize = 4 << 20;
+
+/// Bytes of records that one engine batch takes: one store transaction.
+pub const PIPELINE_BATCH_BYTES: usize = 4 << 20;
+/// Rows of one chunk table of the store: what an unindexed scan reads, and what sealing indexes at once.
+pub const CHUNK_ROWS: u64 = 1 << 18;
+/// Rows that one page of a query holds.
+pub const PAGE_ROWS_MAX: usize = 1_000;
+/// Keys that one rule holds in memory for each partition; the least recently used go first.
+pub const RULE_KEYS_MAX: usize = 1 << 20;
+/// Times that a count rule holds for one key, and where the count that it tells stops: 80 KB for a key under fire.
+pub const RULE_COUNT_MAX: usize = 10_000;
+/// Times that one rule holds for each partition over all keys, 8 bytes each: 64 MiB.
+pub const RULE_TIMES_MAX: usize = 8 << 20;
+
+/// How long refused events are kept, in milliseconds: 30 days.
+pub const REFUSED_AGE_MS: i64 = 30 * 24 * 3_600 * 1_000;
+/// How many bytes of refused events are kept in the log.
+pub const REFUSED_BYTES: u64 = 1 << 30;
+
+const _: () = assert!(EVENT_BYTES_MAX + HEADERS_BYTES_MAX < FRAME_BYTES_MAX, "an event fits in a frame");
+const _: () = assert!(2 * BODY_BYTES_MAX <= BODIES_BYTES_MAX, "a request fits, as it came and decompressed");
+const _: () = assert!(BODY_BYTES_MAX <= APPEND_QUEUE_BYTES, "a request fits in the queue");
+const _: () = assert!((FRAME_BYTES_MAX as u64) < SEGMENT_BYTES, "a frame fits in a segment");
+const _: () = assert!(KEY_BYTES_MAX <= u16::MAX as usize, "a span's length is a u16 on disk");
+const _: () = assert!(HEADERS_BYTES_MAX <= u16::MAX as usize, "a span's length is a u16 on disk");
+const _: () = assert!(RULE_COUNT_MAX <= RULE_TIMES_MAX, "one key fits in the memory of its rule");
