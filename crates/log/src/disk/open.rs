@@ -1,0 +1,130 @@
+//! Opening a log, step by step: lock, seed, consumers, every stream, duplicate tables, the writer's thread.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, OnceLock, mpsc};
+use std::thread;
+
+use event::{Catalog, Stream};
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use super::dedup::DedupTable;
+use super::manifest::{self, Manifest};
+use super::place::Stage;
+use super::recover::{self, Recovered};
+use super::segment::ActiveSegment;
+use super::shared::{KnownConsumers, Shared, StreamState, disk_error, index_file, segment_file};
+use super::writer::{StreamWriter, Writer};
+use super::{DiskLog, DiskSettings};
+use crate::disk_port::Disk;
+use crate::{Clock, DamageKind, IdHasher, LogError};
+
+pub(super) fn open(
+    dir: &Path,
+    catalog: Arc<Catalog>,
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    settings: DiskSettings,
+) -> Result<DiskLog, LogError> {
+    let at_dir = |error: io::Error| disk_error(dir, &error);
+    disk.make_dir(dir).map_err(at_dir)?;
+    let lock =
+        disk.lock(&dir.join("lock")).map_err(at_dir)?.ok_or_else(|| LogError::Locked(dir.display().to_string()))?;
+    let seed = manifest::seed(disk.as_ref(), dir, || fastrand::Rng::new().u64(..)).map_err(at_dir)?;
+    let known = manifest::load_consumers(disk.as_ref(), dir);
+    let mut streams = Vec::with_capacity(catalog.len());
+    let mut writers = Vec::with_capacity(catalog.len());
+    let mut damage = Vec::new();
+    for (_, stream) in catalog.iter() {
+        let stream_dir = dir.join(&stream.name);
+        let mut seen = vec![0; stream.partitions as usize];
+        for (partition, offset) in known.values().filter_map(|s| s.get(&stream.name)).flatten() {
+            if let Some(slot) = seen.get_mut(*partition as usize) {
+                *slot = (*slot).max(*offset);
+            }
+        }
+        let recovered = open_stream(disk.as_ref(), &stream_dir, stream, &seen)?;
+        let writer = stream_writer(disk.as_ref(), &stream_dir, stream, &recovered, &settings, clock.now());
+        writers.push(writer.map_err(|e| disk_error(&stream_dir, &e))?);
+        damage.extend(recovered.damage);
+        let view = RwLock::new(recovered.view);
+        streams.push(StreamState { name: stream.name.clone(), dir: stream_dir, partitions: stream.partitions, view });
+    }
+    let shared = Arc::new(Shared {
+        catalog,
+        dir: dir.to_owned(),
+        disk,
+        clock,
+        hasher: IdHasher::new(seed),
+        streams,
+        consumers: Mutex::new(KnownConsumers { known, kept_at: 0 }),
+        commits: tokio::sync::watch::Sender::new(0),
+        moment: Mutex::new(1),
+        moved: Condvar::new(),
+        damage: Mutex::new(Vec::new()),
+        poisoned: OnceLock::new(),
+        closed: AtomicBool::new(false),
+        queue_bytes: AtomicUsize::new(0),
+        queue_len: AtomicUsize::new(0),
+    });
+    damage.into_iter().for_each(|d| shared.report(d));
+    let (inbox, messages) = mpsc::channel();
+    let writer = Writer::new(shared.clone(), settings, writers, messages);
+    let thread = thread::Builder::new().name("log-writer".to_owned()).spawn(move || writer.run()).map_err(at_dir)?;
+    Ok(DiskLog { shared, inbox, writer: Mutex::new(Some(thread)), _lock: lock })
+}
+
+/// Reads one stream's folder, and leaves a sidecar with every finished segment that had none.
+fn open_stream(disk: &dyn Disk, dir: &Path, stream: &Stream, seen: &[u64]) -> Result<Recovered, LogError> {
+    let at_dir = |error: io::Error| disk_error(dir, &error);
+    disk.make_dir(dir).map_err(at_dir)?;
+    if let Some(made) = Manifest::load(disk, dir)
+        && made.partitions != stream.partitions
+    {
+        let (stream, configured) = (stream.name.clone(), stream.partitions);
+        return Err(LogError::Partitions { stream, on_disk: made.partitions, configured });
+    }
+    let recovered = recover::recover(disk, dir, &stream.name, stream.partitions, seen).map_err(at_dir)?;
+    let finished = recovered.view.segments.split_last().map_or(&[][..], |(_, older)| older);
+    for segment in finished {
+        let file = segment_file(segment.seq);
+        let whole = !recovered.damage.iter().any(|d| d.file == file);
+        // A damaged segment gets none, so that every start sees and reports it.
+        if whole && disk.open(&dir.join(index_file(segment.seq))).is_err() {
+            disk.replace(&dir.join(index_file(segment.seq)), &segment.index.encode()).map_err(at_dir)?;
+        }
+    }
+    Ok(recovered)
+}
+
+/// The writing side of a stream: goes on with the newest segment unless it is damaged inside.
+fn stream_writer(
+    disk: &dyn Disk,
+    dir: &Path,
+    stream: &Stream,
+    recovered: &Recovered,
+    settings: &DiskSettings,
+    now: event::Millis,
+) -> io::Result<StreamWriter> {
+    let view = &recovered.view;
+    let mut dedup = stream.dedup.map(DedupTable::new);
+    if let (Some(table), Some(settings)) = (&mut dedup, stream.dedup) {
+        table.advance(now);
+        let since = now - settings.within_ms;
+        let each = |id, at| {
+            table.restore(id, at);
+        };
+        recover::recent_ids(disk, dir, view, since, settings.ids_max as u64, each)?;
+    }
+    let newest = view.segments.last().filter(|segment| {
+        let file = segment_file(segment.seq);
+        let damaged = |d: &crate::Damage| d.file == file && d.kind != DamageKind::TornTail;
+        !recovered.damage.iter().any(damaged) && segment.index.len < settings.segment_bytes
+    });
+    let active = newest.map(|s| ActiveSegment::resume(disk, dir, s.seq, s.index.len)).transpose()?;
+    let on_disk = disk.list(dir)?.iter().filter_map(|f| f.strip_suffix(".seg")?.parse::<u64>().ok()).max();
+    let manifest = Manifest::load(disk, dir).filter(|m| m.last_seq > 0 || on_disk.is_some()).map(|m| m.last_seq);
+    let next_seq = on_disk.max(manifest).map_or(0, |seq| seq + 1);
+    Ok(StreamWriter { stage: Stage::new(view.next.clone(), dedup, settings.compress), active, next_seq })
+}

@@ -1,0 +1,63 @@
+//! Retention: whole segments go, oldest first, once they are past age or size, unless a consumer still needs them.
+
+use std::io;
+use std::sync::Arc;
+
+use event::{Retention, StreamId};
+
+use super::consumers;
+use super::manifest::Manifest;
+use super::shared::{Segment, Shared, disk_error, index_file, segment_file};
+use crate::LogError;
+
+/// Drops what is due in every stream; gives the bytes freed.
+pub(super) fn trim(shared: &Arc<Shared>) -> Result<u64, LogError> {
+    let mut freed = 0;
+    for (id, stream) in shared.catalog.iter() {
+        freed += trim_stream(shared, id, stream.retention).map_err(|e| disk_error(&shared.stream(id).dir, &e))?;
+    }
+    Ok(freed)
+}
+
+fn trim_stream(shared: &Arc<Shared>, id: StreamId, retention: Retention) -> io::Result<u64> {
+    let state = shared.stream(id);
+    let now = shared.clock.now();
+    let mut freed = 0;
+    loop {
+        // The view is held only to decide and to take the segment out; files go afterwards, and readers that have them
+        // open read on undisturbed.
+        let segment = {
+            let mut view = state.view.write();
+            let total: u64 = view.segments.iter().map(|s| s.index.len).sum();
+            let Some(oldest) = view.segments.first().filter(|_| view.segments.len() > 1) else { break };
+            let old = retention.age_ms.is_some_and(|age| oldest.index.last_appended < now - age);
+            let large = retention.size_bytes.is_some_and(|max| total > max);
+            if !old && !large {
+                break;
+            }
+            if let Some(partition) = needed_partition(shared, &state.name, oldest) {
+                tracing::warn!(stream = state.name, partition, segment = oldest.seq, "retention waits for a consumer");
+                break;
+            }
+            let (first_seq, last_seq) = (view.segments[1].seq, view.segments[view.segments.len() - 1].seq);
+            Manifest { partitions: state.partitions, first_seq, last_seq }.store(shared.disk.as_ref(), &state.dir)?;
+            view.segments.remove(0)
+        };
+        shared.disk.remove(&state.dir.join(segment_file(segment.seq)))?;
+        match shared.disk.remove(&state.dir.join(index_file(segment.seq))) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => freed += segment.index.len,
+        }
+    }
+    Ok(freed)
+}
+
+/// A partition of whose records in this segment a consumer still needs some.
+fn needed_partition(shared: &Arc<Shared>, stream: &str, segment: &Segment) -> Option<u32> {
+    let ends = segment.index.next.iter().zip(&segment.base).enumerate();
+    let needs = |(p, (next, base)): (usize, (&u64, &u64))| {
+        let needed = consumers::needed(shared, stream, p as u32);
+        (next > base && needed.is_some_and(|offset| offset < *next)).then_some(p as u32)
+    };
+    ends.filter_map(needs).next()
+}

@@ -1,0 +1,304 @@
+//! The one writer: takes whatever requests wait, writes them as one group with one sync a stream, publishes, answers.
+//!
+//! The commit path is [`Writer::commit`], read top to bottom. Order matters: nothing is published before it is durable,
+//! nothing is answered before it is published. A failed write takes the group back; a failed sync poisons the log, since
+//! what is on disk is then unknown (the kernel may have dropped the pages and will not say so again).
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
+
+use event::{Ack, Position, StreamId, limits};
+use metrics::{Counter, Histogram};
+use tokio::sync::oneshot;
+
+use super::DiskSettings;
+use super::dedup::DedupTable;
+use super::index::SegmentIndex;
+use super::manifest::Manifest;
+use super::place::Stage;
+use super::segment::ActiveSegment;
+use super::shared::{Segment, Shared, disk_error};
+use crate::{Append, LogError, Placed};
+
+/// Everything that can reach the writer.
+pub(super) enum Message {
+    /// A request to append.
+    Append(Request),
+    /// Offsets that were handed out and lost: the ends move up past them.
+    Raise(Vec<Position>, oneshot::Sender<()>),
+    /// Finish what waits and stop.
+    Close,
+}
+
+/// A request that waits.
+pub(super) struct Request {
+    pub(super) append: Append,
+    pub(super) weight: usize,
+    pub(super) reply: oneshot::Sender<Result<Vec<Placed>, LogError>>,
+}
+
+/// A request of the group at hand.
+struct Placing {
+    reply: Option<oneshot::Sender<Result<Vec<Placed>, LogError>>>,
+    ack: Ack,
+    placed: Vec<Placed>,
+}
+
+/// One stream's writing side.
+pub(super) struct StreamWriter {
+    pub(super) stage: Stage,
+    pub(super) active: Option<ActiveSegment>,
+    /// The sequence number of the next segment.
+    pub(super) next_seq: u64,
+}
+
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    settings: DiskSettings,
+    streams: Vec<StreamWriter>,
+    inbox: Receiver<Message>,
+    group: Vec<Placing>,
+    /// Streams that the group writes to.
+    dirty: Vec<StreamId>,
+    fsync_seconds: Histogram,
+    group_requests: Histogram,
+    dedup_evicted: Counter,
+}
+
+impl Writer {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        settings: DiskSettings,
+        streams: Vec<StreamWriter>,
+        inbox: Receiver<Message>,
+    ) -> Self {
+        let fsync_seconds = metrics::histogram!("millstream_log_fsync_seconds");
+        let group_requests = metrics::histogram!("millstream_log_group_requests");
+        let dedup_evicted = metrics::counter!("millstream_dedup_evicted_total");
+        let (group, dirty) = Default::default();
+        Self { shared, settings, streams, inbox, group, dirty, fsync_seconds, group_requests, dedup_evicted }
+    }
+
+    /// Runs until it is told to close or nobody can reach it any more.
+    pub(super) fn run(mut self) {
+        let mut open = true;
+        while open && let Ok(message) = self.inbox.recv() {
+            let mut weight = 0;
+            let mut next = Some(message);
+            while let Some(message) = next {
+                match message {
+                    Message::Append(request) => weight += self.place(request),
+                    Message::Raise(ends, done) => self.raise(&ends, done),
+                    Message::Close => open = false,
+                }
+                next = if weight < limits::GROUP_BYTES_MAX { self.inbox.try_recv().ok() } else { None };
+            }
+            if !self.group.is_empty() {
+                self.commit();
+            }
+        }
+        self.finish();
+    }
+
+    /// Takes a request into the group; gives its weight.
+    fn place(&mut self, request: Request) -> usize {
+        let Request { append, weight, reply } = request;
+        self.shared.queue_bytes.fetch_sub(weight, Ordering::Relaxed);
+        self.shared.queue_len.fetch_sub(1, Ordering::Relaxed);
+        if let Some(reason) = self.shared.poisoned.get() {
+            answer(reply, Err(LogError::Poisoned(reason.clone())));
+            return 0;
+        }
+        let now = self.shared.clock.now();
+        let mut placed = Vec::with_capacity(append.batches.len());
+        for batch in &append.batches {
+            if !self.dirty.contains(&batch.stream) {
+                self.dirty.push(batch.stream);
+            }
+            let stage = &mut self.streams[usize::from(batch.stream.0)].stage;
+            if let Some(dedup) = &mut stage.dedup {
+                dedup.advance(now);
+            }
+            placed.push(stage.place(batch, now));
+        }
+        self.group.push(Placing { reply: Some(reply), ack: append.ack, placed });
+        weight
+    }
+
+    /// Makes the group durable, published and answered; or takes it back and says why.
+    fn commit(&mut self) {
+        let now = self.shared.clock.now();
+        for stream in &self.dirty {
+            self.streams[usize::from(stream.0)].stage.seal(now);
+        }
+        if let Err(error) = self.write(now) {
+            return self.take_back(&error);
+        }
+        // Asked for memory only: the bytes have left this process and outlive it, though not yet the machine.
+        self.answer_where(|ack| ack == Ack::Memory);
+        if let Err(error) = self.sync() {
+            return self.poison(&error);
+        }
+        self.publish();
+        self.group_requests.record(self.group.len() as f64);
+        self.answer_where(|_| true);
+        self.group.clear();
+        self.dirty.clear();
+    }
+
+    /// Writes every stream's frames, each into its segment; opens the next segment where one is full.
+    fn write(&mut self, now: event::Millis) -> Result<(), LogError> {
+        for stream in &self.dirty {
+            let writer = &mut self.streams[usize::from(stream.0)];
+            if writer.stage.out.is_empty() {
+                continue;
+            }
+            let state = self.shared.stream(*stream);
+            let full =
+                |active: &ActiveSegment| active.len + writer.stage.out.len() as u64 > self.settings.segment_bytes;
+            if writer.active.as_ref().is_none_or(full) {
+                roll(&self.shared, *stream, writer, now)
+                    .map_err(|e| LogError::Full(disk_error(&state.dir, &e).to_string()))?;
+            }
+            if let Some(active) = &mut writer.active {
+                active.write(&writer.stage.out).map_err(|e| LogError::Full(disk_error(&state.dir, &e).to_string()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let start = self.shared.clock.elapsed();
+        for stream in &self.dirty {
+            let writer = &self.streams[usize::from(stream.0)];
+            if let (Some(active), false) = (&writer.active, writer.stage.out.is_empty()) {
+                active.sync()?;
+            }
+        }
+        self.fsync_seconds.record(self.shared.clock.elapsed() - start);
+        Ok(())
+    }
+
+    /// Shows readers what is durable now.
+    fn publish(&mut self) {
+        for stream in &self.dirty {
+            let writer = &mut self.streams[usize::from(stream.0)];
+            if let (Some(active), false) = (&mut writer.active, writer.stage.out.is_empty()) {
+                let mut view = self.shared.stream(*stream).view.write();
+                view.next.copy_from_slice(writer.stage.next());
+                if let Some(segment) = view.segments.last_mut() {
+                    for (at, head) in &writer.stage.heads {
+                        segment.index.add(active.len + *at as u64, head);
+                    }
+                }
+                active.len += writer.stage.out.len() as u64;
+            }
+            writer.stage.done();
+            self.dedup_evicted.increment(writer.stage.dedup.as_mut().map_or(0, DedupTable::take_evicted));
+        }
+        self.shared.publish();
+    }
+
+    fn answer_where(&mut self, wants: impl Fn(Ack) -> bool) {
+        for placing in &mut self.group {
+            if wants(placing.ack)
+                && let Some(reply) = placing.reply.take()
+            {
+                answer(reply, Ok(std::mem::take(&mut placing.placed)));
+            }
+        }
+    }
+
+    /// The disk refused the bytes: the group never was.
+    fn take_back(&mut self, error: &LogError) {
+        tracing::error!(%error, requests = self.group.len(), "the disk refused a write; the requests are refused");
+        for stream in std::mem::take(&mut self.dirty) {
+            let writer = &mut self.streams[usize::from(stream.0)];
+            writer.stage.undo();
+            if let Some(active) = &mut writer.active
+                && let Err(error) = active.take_back()
+            {
+                self.fail_group(&LogError::Poisoned(error.to_string()));
+                return self.poison(&error);
+            }
+        }
+        self.fail_group(error);
+    }
+
+    /// What is on disk is not known any more: nothing is written until a restart has looked.
+    fn poison(&mut self, error: &io::Error) {
+        let reason = format!("the disk failed: {error}");
+        tracing::error!(reason, "the log is poisoned: it stops writing until a restart");
+        let _ = self.shared.poisoned.set(reason.clone());
+        for stream in std::mem::take(&mut self.dirty) {
+            self.streams[usize::from(stream.0)].stage.undo();
+        }
+        self.fail_group(&LogError::Poisoned(reason));
+        self.shared.publish();
+    }
+
+    fn fail_group(&mut self, error: &LogError) {
+        for placing in self.group.drain(..) {
+            if let Some(reply) = placing.reply {
+                answer(reply, Err(error.clone()));
+            }
+        }
+    }
+
+    fn raise(&mut self, ends: &[Position], done: oneshot::Sender<()>) {
+        // The group so far was placed at the old ends.
+        if !self.group.is_empty() {
+            self.commit();
+        }
+        for end in ends {
+            let stage = &mut self.streams[usize::from(end.stream.0)].stage;
+            stage.raise(end.partition as usize, end.offset);
+            self.shared.stream(end.stream).view.write().next.copy_from_slice(stage.next());
+        }
+        answer(done, ());
+    }
+
+    /// Leaves every segment finished, so that the next start reads no frame.
+    fn finish(&mut self) {
+        if self.shared.poisoned.get().is_none() {
+            for (state, writer) in self.shared.streams.iter().zip(&mut self.streams) {
+                let view = state.view.read();
+                if let (Some(active), Some(segment)) = (writer.active.take(), view.segments.last())
+                    && let Err(error) = active.finish(self.shared.disk.as_ref(), &state.dir, &segment.index)
+                {
+                    tracing::warn!(%error, stream = state.name, "the newest segment has no sidecar; the next start walks it");
+                }
+            }
+        }
+        self.shared.closed.store(true, Ordering::SeqCst);
+        self.shared.publish();
+    }
+}
+
+/// A sender that went away does not want the answer.
+fn answer<T>(reply: oneshot::Sender<T>, value: T) {
+    let _ = reply.send(value);
+}
+
+/// Finishes a stream's segment, if there is one, and opens the next.
+fn roll(shared: &Shared, stream: StreamId, writer: &mut StreamWriter, now: event::Millis) -> io::Result<()> {
+    let state = shared.stream(stream);
+    let disk = shared.disk.as_ref();
+    let mut view = state.view.write();
+    if let (Some(active), Some(segment)) = (writer.active.take(), view.segments.last()) {
+        active.finish(disk, &state.dir, &segment.index)?;
+    }
+    let seq = writer.next_seq;
+    // The group's records are counted in `stage.next` already; the segment starts before them, where the view stands.
+    let base = view.next.clone();
+    let active = ActiveSegment::create(disk, &state.dir, seq, now, &base)?;
+    let first_seq = view.segments.first().map_or(seq, |s| s.seq);
+    Manifest { partitions: state.partitions, first_seq, last_seq: seq }.store(disk, &state.dir)?;
+    let index = SegmentIndex::new(active.len, &base);
+    view.segments.push(Segment { seq, base, index });
+    writer.next_seq = seq + 1;
+    writer.active = Some(active);
+    Ok(())
+}

@@ -1,0 +1,21 @@
+//! Event ids as 128-bit hashes, seeded per log so that nobody outside can make two ids collide on purpose.
+
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+/// Turns ids into hashes; copies of it agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdHasher {
+    seed: u64,
+}
+
+impl IdHasher {
+    /// A hasher with the seed that the log keeps on disk.
+    pub fn new(seed: u64) -> Self {
+        Self { seed }
+    }
+
+    /// The hash of an id; never 0, which stands for «no id».
+    pub fn hash(&self, id: &[u8]) -> u128 {
+        xxh3_128_with_seed(id, self.seed).max(1)
+    }
+}

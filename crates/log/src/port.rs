@@ -1,0 +1,166 @@
+//! The port `Log`: what the rest of the house knows of a durable, partitioned, ordered log, whatever keeps it.
+
+use std::time::Duration;
+
+use event::{Ack, Batch, Block, Millis, Position, StreamId};
+use tokio::sync::oneshot;
+
+use crate::{Damage, LogError};
+
+/// One request to append: its batches become durable together and are answered together.
+#[derive(Debug)]
+pub struct Append {
+    /// The batches, mostly one; a second carries what the door refused, to the internal stream.
+    pub batches: Vec<Batch>,
+    /// When to answer. [`Ack::Stored`] is answered as [`Ack::Durable`] here: the rest is the caller's, by
+    /// [`Log::committed`].
+    pub ack: Ack,
+}
+
+/// What became of one batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Placed {
+    /// For each partition that took records, in order of partition: partition, first and last offset. Records of
+    /// other requests never lie between, so `last - first + 1` records of this batch are there.
+    pub ranges: Vec<PlacedRange>,
+    /// Indices into `drafts` of the events that were known already and were not appended again.
+    pub duplicates: Vec<u32>,
+}
+
+/// Consecutive offsets that one batch took in one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlacedRange {
+    /// The partition.
+    pub partition: u32,
+    /// The first offset.
+    pub first: u64,
+    /// The last offset, inclusive.
+    pub last: u64,
+}
+
+/// The answer to an [`Append`], still to come.
+#[derive(Debug)]
+pub struct Pending(pub oneshot::Receiver<Result<Vec<Placed>, LogError>>);
+
+impl Pending {
+    /// Waits for the answer without blocking the thread.
+    ///
+    /// # Errors
+    /// What the log says; [`LogError::Closed`] when it stopped before it answered.
+    pub async fn wait(self) -> Result<Vec<Placed>, LogError> {
+        self.0.await.unwrap_or(Err(LogError::Closed))
+    }
+
+    /// Waits for the answer and blocks the thread; not for async code.
+    ///
+    /// # Errors
+    /// As [`Pending::wait`].
+    pub fn wait_blocking(self) -> Result<Vec<Placed>, LogError> {
+        self.0.blocking_recv().unwrap_or(Err(LogError::Closed))
+    }
+}
+
+/// The offsets that a partition holds: `first..next`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// The oldest offset still there.
+    pub first: u64,
+    /// The offset that the next record gets.
+    pub next: u64,
+}
+
+/// Figures of a log, for metrics, health and doctors.
+#[derive(Clone, Debug, Default)]
+pub struct LogStatus {
+    /// Why it stopped writing for good; `None` while it is sound.
+    pub poisoned: Option<String>,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Segments on disk.
+    pub segments: u64,
+    /// When the oldest record still there was appended.
+    pub oldest: Option<Millis>,
+    /// Requests that wait for the writer.
+    pub queue_len: usize,
+    /// Their bytes.
+    pub queue_bytes: usize,
+    /// What recovery or a reader found broken since this process started.
+    pub damage: Vec<Damage>,
+}
+
+/// A durable log of streams. Every verb may be called from any thread.
+pub trait Log: Send + Sync + 'static {
+    /// Queues one request. It is answered once all its batches are as safe as asked; then either all of them are in
+    /// the log or none is, unless the process dies in between, in which case nothing was answered.
+    ///
+    /// # Errors
+    /// At once: [`LogError::Busy`] when the queue is full (nothing was taken; try again later),
+    /// [`LogError::Poisoned`] or [`LogError::Closed`] for good. Later, through [`Pending`]: [`LogError::Full`] when
+    /// the disk refused the bytes (nothing was taken), or as above. Retrying is safe for events with an id.
+    fn append(&self, request: Append) -> Result<Pending, LogError>;
+
+    /// A reader of the given partitions of one stream, each from its offset on, in the order of the log. An offset
+    /// before the oldest is moved up to it.
+    ///
+    /// # Errors
+    /// When the log cannot be read at all.
+    fn read(&self, stream: StreamId, from: &[(u32, u64)]) -> Result<Box<dyn Cursor>, LogError>;
+
+    /// The offsets of every partition of a stream, by partition.
+    fn extents(&self, stream: StreamId) -> Vec<Extent>;
+
+    /// The first offset of a partition whose record has an event time at or after `time`, or the next offset when
+    /// there is none yet.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    fn offset_at(&self, stream: StreamId, partition: u32, time: Millis) -> Result<u64, LogError>;
+
+    /// Waits until something was appended after the moment `seen` stands for, at most `timeout`; gives the new
+    /// moment. Start with 0.
+    fn wait(&self, seen: u64, timeout: Duration) -> u64;
+
+    /// Keeps how far a consumer has come, so that retention spares what it needs and [`Log::committed`] can tell.
+    /// The truth of a position is the store's transaction; this copy may lag behind it. A position past the end
+    /// means that the end was lost: the end moves up, so that no offset is handed out twice.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn commit(&self, consumer: &str, positions: &[Position]) -> Result<(), LogError>;
+
+    /// Waits (async) until every given position (next offset) was committed by the consumer.
+    fn committed<'a>(
+        &'a self,
+        consumer: &'a str,
+        positions: &'a [Position],
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<(), LogError>> + Send + 'a>>;
+
+    /// Drops whole segments that are past their stream's retention and that no consumer needs; gives the bytes freed.
+    ///
+    /// # Errors
+    /// When a file cannot be removed.
+    fn trim(&self) -> Result<u64, LogError>;
+
+    /// Where a record with this id lies, newest first; `None` when it is not there (any more). Reads id hashes only,
+    /// so a caller compares the id itself.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    fn find(&self, stream: StreamId, id_hash: u128) -> Result<Option<Position>, LogError>;
+
+    /// How ids become hashes in this log.
+    fn id_hasher(&self) -> crate::IdHasher;
+
+    /// Figures.
+    fn status(&self) -> LogStatus;
+}
+
+/// A reader of a log.
+pub trait Cursor: Send {
+    /// The next blocks, about `bytes_max` of them and at least one when there is any; empty at the end of the log
+    /// (more may come later). Damage is stepped over, counted and reported, never an error.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    fn next(&mut self, bytes_max: usize) -> Result<Vec<Block>, LogError>;
+}

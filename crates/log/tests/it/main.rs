@@ -1,0 +1,11 @@
+//! The disk log from outside: order and answers, named damage, a model under power cuts, real kills, retention.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::disallowed_methods, reason = "tests damage files by hand")]
+
+mod answers;
+mod crash;
+mod damage;
+mod faults;
+mod model;
+mod retention;
+mod rig;
