@@ -1,0 +1,107 @@
+//! Streams, rules and blocks made for tests.
+
+use bytes::Bytes;
+use event::{
+    Anomaly, Batch, Block, BlockBuilder, Draft, Field, FieldPath, Millis, NO_TIME, Retention, Severity, Span, Stream,
+    StreamId,
+};
+use process::{Program, RuleKind, RuleSpec, State};
+
+pub(crate) fn field(path: &str) -> Option<Field> {
+    Some(Field { path: FieldPath::parse(path).unwrap(), required: false })
+}
+
+/// A stream like the built-in one: key `user_id`, type `type`.
+pub(crate) fn signals() -> Stream {
+    Stream {
+        name: "signals".to_owned(),
+        partitions: 6,
+        key: field("user_id"),
+        time: None,
+        id: None,
+        kind: field("type"),
+        require: Vec::new(),
+        dedup: None,
+        retention: Retention { age_ms: None, size_bytes: None },
+    }
+}
+
+pub(crate) fn rule(name: &str, when: &str, kind: RuleKind, cooldown_ms: Millis) -> RuleSpec {
+    RuleSpec {
+        name: name.to_owned(),
+        stream: "signals".to_owned(),
+        when: when.to_owned(),
+        kind,
+        severity: Severity::High,
+        cooldown_ms,
+        description: String::new(),
+        metadata: Vec::new(),
+    }
+}
+
+pub(crate) fn high_frequency_login() -> RuleSpec {
+    let kind = RuleKind::Count { more_than: 10, within_ms: 60_000 };
+    RuleSpec {
+        description: "user {user_id} logged in {count} times within {within}".to_owned(),
+        metadata: vec![
+            ("login_count".to_owned(), "count".to_owned()),
+            ("time_window".to_owned(), "\"1_minute\"".to_owned()),
+        ],
+        ..rule("high_frequency_login", "type == \"login\"", kind, 60_000)
+    }
+}
+
+pub(crate) fn high_value_purchase() -> RuleSpec {
+    let when = "type == \"purchase\" && payload.amount > 1000";
+    RuleSpec {
+        description: "purchase of {payload.amount} {payload.currency}".to_owned(),
+        metadata: vec![("amount".to_owned(), "payload.amount".to_owned()), ("threshold".to_owned(), "1000".to_owned())],
+        ..rule("high_value_purchase", when, RuleKind::Predicate, 0)
+    }
+}
+
+/// One record to come: key, type, event time, JSON.
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    pub(crate) key: String,
+    pub(crate) kind: String,
+    pub(crate) time: Millis,
+    pub(crate) data: String,
+}
+
+pub(crate) fn made(key: &str, kind: &str, time: Millis, data: &str) -> Made {
+    Made { key: key.to_owned(), kind: kind.to_owned(), time, data: data.to_owned() }
+}
+
+/// Records as one block of partition 2 whose first offset is `base`.
+pub(crate) fn block(base: u64, records: &[Made]) -> Block {
+    let mut text = String::new();
+    let places: Vec<_> = records
+        .iter()
+        .map(|record| {
+            let at = text.len();
+            text.push_str(&record.data);
+            Span::shared(at, record.data.len())
+        })
+        .collect();
+    let mut batch = Batch::new(StreamId(0), Bytes::from(text));
+    let mut builder = BlockBuilder::default();
+    for (record, data) in records.iter().zip(places) {
+        let (key, kind) = (batch.put_side(record.key.as_bytes()), batch.put_side(record.kind.as_bytes()));
+        let (id, headers) = (Span::EMPTY, Span::EMPTY);
+        let draft = Draft { partition: 2, time: record.time, id_hash: 0, data, key, kind, id, headers };
+        builder.push(&batch, &draft);
+    }
+    let body = builder.body().to_vec();
+    Block::parse(StreamId(0), 2, base, NO_TIME + 1, records.len(), body.into()).unwrap()
+}
+
+pub(crate) fn compile(rules: &[RuleSpec]) -> Program {
+    Program::compile(&signals(), rules).unwrap()
+}
+
+pub(crate) fn run(program: &Program, state: &mut State, records: &[Made]) -> Vec<Anomaly> {
+    let mut out = Vec::new();
+    program.run(state, &block(0, records), &mut out);
+    out
+}
