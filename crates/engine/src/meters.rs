@@ -1,0 +1,108 @@
+//! The engine's metrics: every handle is made once, labels are closed sets.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use event::Millis;
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+
+use crate::EngineStats;
+use crate::processor::Batch;
+use crate::recover::StreamTrack;
+use crate::refused::CODES;
+
+/// What stands for a label value that is none of ours.
+const OTHER: &str = "other";
+
+pub(crate) struct Meters {
+    /// By stream, partition.
+    lag: HashMap<(String, u32), Gauge>,
+    batch_seconds: Histogram,
+    commit_seconds: Histogram,
+    end_to_end_seconds: Histogram,
+    /// By stream, then code.
+    dead_letters: HashMap<String, HashMap<&'static str, Counter>>,
+    anomalies: HashMap<String, Counter>,
+    processed: Counter,
+    refused: Counter,
+    latency_seconds: Histogram,
+    batch_size: Gauge,
+}
+
+impl Meters {
+    pub(crate) fn new(consumer: &str, tracks: &[StreamTrack]) -> Self {
+        let mut lag = HashMap::new();
+        let mut anomalies = HashMap::new();
+        for track in tracks {
+            for partition in 0..track.partitions.len() as u32 {
+                let labels = [
+                    ("stream", track.name.clone()),
+                    ("pipeline", consumer.to_owned()),
+                    ("partition", partition.to_string()),
+                ];
+                lag.insert((track.name.clone(), partition), gauge!("millstream_consumer_lag_events", &labels));
+            }
+            for (rule, _) in track.program.iter().flat_map(|program| program.rules()) {
+                let counter = counter!("anomalies_detected_total", "anomaly_type" => rule.to_owned());
+                anomalies.insert(rule.to_owned(), counter);
+            }
+        }
+        let streams = tracks.iter().map(|track| track.name.as_str()).chain([OTHER]);
+        Self {
+            lag,
+            batch_seconds: histogram!("millstream_pipeline_batch_seconds"),
+            commit_seconds: histogram!("millstream_commit_seconds"),
+            end_to_end_seconds: histogram!("millstream_end_to_end_seconds"),
+            dead_letters: streams.map(|name| (name.to_owned(), by_code(name))).collect(),
+            anomalies,
+            processed: counter!("events_processed_total", "status" => "success"),
+            refused: counter!("events_processed_total", "status" => "error"),
+            latency_seconds: histogram!("processing_latency_seconds"),
+            batch_size: gauge!("batch_size_current"),
+        }
+    }
+
+    /// A batch was committed: the store took it from `begun` to `done`.
+    pub(crate) fn note(&self, batch: &Batch, begun: Duration, done: Duration, now: Millis) {
+        let stored: usize = batch.blocks.iter().map(event::Block::len).sum();
+        self.processed.increment(stored as u64);
+        self.refused.increment(batch.dead_letters.len() as u64);
+        self.batch_size.set(stored as f64);
+        self.batch_seconds.record(batch.took);
+        self.commit_seconds.record(done.saturating_sub(begun));
+        self.latency_seconds.record(done.saturating_sub(batch.begun));
+        for block in &batch.blocks {
+            // Once a block: weighted by count it would be one sample an event. The weighted figures are in the stats.
+            self.end_to_end_seconds.record(now.saturating_sub(block.appended_at).max(0) as f64 / 1e3);
+        }
+        for anomaly in &batch.anomalies {
+            if let Some(counter) = self.anomalies.get(&anomaly.rule) {
+                counter.increment(1);
+            }
+        }
+        for letter in &batch.dead_letters {
+            let codes = self.dead_letters.get(&letter.stream).or_else(|| self.dead_letters.get(OTHER));
+            if let Some(counter) = codes.and_then(|codes| codes.get(letter.code.as_str()).or_else(|| codes.get(OTHER)))
+            {
+                counter.increment(1);
+            }
+        }
+    }
+
+    pub(crate) fn note_lag(&self, stats: &EngineStats) {
+        for (stream, partition, lag) in stats.lag_by_partition() {
+            if let Some(gauge) = self.lag.get(&(stream, partition)) {
+                gauge.set(lag as f64);
+            }
+        }
+    }
+}
+
+fn by_code(stream: &str) -> HashMap<&'static str, Counter> {
+    let codes = CODES.iter().map(|code| code.as_str()).chain([OTHER]);
+    let counter = |code: &'static str| {
+        let labels = [("stream", stream.to_owned()), ("code", code.to_owned())];
+        (code, counter!("millstream_dead_letters_total", &labels))
+    };
+    codes.map(counter).collect()
+}

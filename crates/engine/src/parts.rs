@@ -1,0 +1,66 @@
+//! What an engine is made of, how it behaves, and what it can be told.
+
+use std::sync::Arc;
+
+use event::{Catalog, Millis, StreamId, limits};
+use log::{Clock, Log};
+use process::Program;
+use store::Store;
+
+/// What an engine is made of.
+pub struct Parts {
+    /// The streams.
+    pub catalog: Arc<Catalog>,
+    /// Where records come from.
+    pub log: Arc<dyn Log>,
+    /// Where everything goes.
+    pub store: Arc<dyn Store>,
+    /// Tells the time and lets it pass.
+    pub clock: Arc<dyn Clock>,
+    /// The rules of the streams that have any; at most one program for a stream, none for the internal stream.
+    pub programs: Vec<(StreamId, Program)>,
+    /// How it behaves.
+    pub settings: Settings,
+}
+
+/// How an engine behaves.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The name under which positions are kept. Its rule states are kept for `<consumer>.state`: the log spares what
+    /// either needs.
+    pub consumer: String,
+    /// Bytes of records that one batch takes, about: one store transaction.
+    pub batch_bytes: usize,
+    /// How often rule states are written down, in milliseconds; a restart re-runs at most that much of the log.
+    pub snapshot_every_ms: Millis,
+    /// Or after this many records, whichever comes first.
+    pub snapshot_every_records: u64,
+    /// How often retention is enforced, in milliseconds.
+    pub housekeeping_every_ms: Millis,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            consumer: "engine".to_owned(),
+            batch_bytes: limits::PIPELINE_BATCH_BYTES,
+            snapshot_every_ms: 30_000,
+            snapshot_every_records: 10_000_000,
+            housekeeping_every_ms: 60_000,
+        }
+    }
+}
+
+/// Everything that can be told to a running engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// End when everything that is now in the log is committed.
+    Drain,
+    /// End after the batch in hand.
+    Stop,
+}
+
+/// Where states are committed for the log's retention.
+pub(crate) fn state_consumer(consumer: &str) -> String {
+    format!("{consumer}.state")
+}

@@ -1,0 +1,107 @@
+//! An engine from its parts, and the handle to it.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel, sync_channel};
+use std::thread::JoinHandle;
+
+use crate::commit::Committer;
+use crate::housekeeping::Housekeeping;
+use crate::meters::Meters;
+use crate::processor::Processor;
+use crate::shared::Shared;
+use crate::{Command, EngineError, EngineStats, Parts, recover};
+
+/// Finished batches that wait for the commit: with the one being built and the one being committed, processing is at
+/// most two batches ahead.
+const BATCHES_WAITING: usize = 1;
+
+/// A running engine. End it with [`Engine::stop`] or [`Engine::join`]; dropped, it ends as on [`Command::Stop`], but
+/// nobody hears how.
+#[derive(Debug)]
+pub struct Engine {
+    commands: Sender<Command>,
+    shared: Arc<Shared>,
+    stats: Arc<EngineStats>,
+    processor: JoinHandle<Result<(), EngineError>>,
+    committer: JoinHandle<Result<(), EngineError>>,
+}
+
+impl Engine {
+    /// Restores the rule states, which may re-run some of the log, and starts the two threads.
+    ///
+    /// # Errors
+    /// When log or store cannot be read, or the system gives no thread.
+    pub fn start(mut parts: Parts) -> Result<Self, EngineError> {
+        let tracks = recover::recover(&mut parts)?;
+        let shared = Arc::new(Shared::default());
+        let stats = Arc::new(EngineStats::new(parts.log.clone(), &tracks));
+        let meters = Meters::new(&parts.settings.consumer, &tracks);
+        let housekeeping = Housekeeping::new(&parts, &tracks);
+        let (commands, inbox) = channel();
+        let (batches, finished) = sync_channel(BATCHES_WAITING);
+        let processor = Processor::new(&parts, tracks, inbox, batches)?;
+        let committer = Committer::new(parts, shared.clone(), stats.clone(), meters, housekeeping, finished);
+        Ok(Self {
+            commands,
+            processor: spawn("process", shared.clone(), move || processor.run())?,
+            committer: spawn("commit", shared.clone(), move || committer.run())?,
+            shared,
+            stats,
+        })
+    }
+
+    /// Its figures, live.
+    pub fn stats(&self) -> Arc<EngineStats> {
+        self.stats.clone()
+    }
+
+    /// Tells it something. An engine that has ended hears nothing.
+    pub fn send(&self, command: Command) {
+        if command == Command::Stop {
+            self.shared.stop();
+        }
+        let _ = self.commands.send(command);
+    }
+
+    /// Why it stopped working; `None` while it is sound.
+    pub fn failed(&self) -> Option<String> {
+        self.shared.failed()
+    }
+
+    /// Whether it has ended, after [`Command::Drain`], [`Command::Stop`] or a failure.
+    pub fn finished(&self) -> bool {
+        self.processor.is_finished() && self.committer.is_finished()
+    }
+
+    /// Finishes the batch in hand, writes the rule states down and ends.
+    ///
+    /// # Errors
+    /// What stopped it before, or [`EngineError::Unfinished`] when the store is not available; nothing is lost.
+    pub fn stop(self) -> Result<(), EngineError> {
+        self.send(Command::Stop);
+        self.join()
+    }
+
+    /// Waits until it has ended, after [`Command::Drain`] for example.
+    ///
+    /// # Errors
+    /// As [`Engine::stop`].
+    pub fn join(self) -> Result<(), EngineError> {
+        let ended = |thread: JoinHandle<Result<(), EngineError>>| {
+            // The guard catches panics; one in the guard itself ends up here.
+            let lost = || EngineError::Panicked { thread: "engine", message: "lost".to_owned() };
+            thread.join().unwrap_or_else(|_| Err(lost()))
+        };
+        let (committed, processed) = (ended(self.committer), ended(self.processor));
+        processed.and(committed)
+    }
+}
+
+fn spawn(
+    name: &'static str,
+    shared: Arc<Shared>,
+    work: impl FnOnce() -> Result<(), EngineError> + Send + 'static,
+) -> Result<JoinHandle<Result<(), EngineError>>, EngineError> {
+    let thread = std::thread::Builder::new().name(format!("engine-{name}"));
+    thread.spawn(move || shared.guard(name, work)).map_err(|error| EngineError::Thread(error.to_string()))
+}

@@ -1,0 +1,8 @@
+//! The engine over a real log and a real store, in a temporary folder.
+
+#![expect(clippy::unwrap_used, reason = "a test whose house does not stand should say so and stop")]
+
+mod house;
+mod run;
+mod trouble;
+mod verify;
