@@ -1,0 +1,84 @@
+//! The HTTP door: `POST /v1/streams/{stream}/events`. It reads, the intake decides.
+
+use std::sync::Arc;
+
+use api::{ApiError, RequestId};
+use axum::Router;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::Response;
+use axum::routing::post;
+use event::Ack;
+
+use crate::decode::{Encoding, decode};
+use crate::intake::off_worker;
+use crate::sift::Format;
+use crate::{Accept, Intake, body, reply};
+
+/// Compressed bodies above this are decompressed outside of the async workers: they can hold megabytes.
+const HEAVY_BYTES: usize = 16 << 10;
+
+/// The routes of this door.
+pub fn router(intake: Arc<Intake>) -> Router {
+    Router::new().route("/v1/streams/{stream}/events", post(post_events)).with_state(intake)
+}
+
+async fn post_events(
+    State(intake): State<Arc<Intake>>,
+    stream: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (head, body) = request.into_parts();
+    // All that the head alone decides comes before the body is read.
+    let Path(stream) = stream.map_err(|error| ApiError::bad_request("invalid_path", error.body_text()))?;
+    let stream = intake.find(&stream)?;
+    let ack = ack_of(&head.uri)?;
+    let format = format_of(&head.headers)?;
+    let encoding = Encoding::of(&head.headers)?;
+    body::check_declared(&head.headers)?;
+
+    let mut held = intake.bodies().hold();
+    let body = body::read(&head.headers, body, &mut held).await?;
+    if body.is_empty() {
+        return Err(crate::IntakeError::EmptyBody.into());
+    }
+    let heavy = encoding != Encoding::Identity && body.len() > HEAVY_BYTES;
+    let body = off_worker(heavy, || decode(encoding, body, &mut held))?;
+    let request_id = head.extensions.get::<RequestId>().map_or("", |id| &id.0);
+    let verdicts = intake.accept(Accept { stream, body, format, ack, request_id }).await?;
+    Ok(reply::response(&verdicts))
+}
+
+fn ack_of(uri: &Uri) -> Result<Ack, ApiError> {
+    let pairs = uri.query().unwrap_or_default().split('&');
+    let mut values = pairs.filter_map(|pair| pair.strip_prefix("ack="));
+    let value = values.next().unwrap_or("durable");
+    let known = [Ack::Memory, Ack::Durable, Ack::Stored];
+    let ack = known.into_iter().find(|ack| reply::ack_name(*ack) == value);
+    match (ack, values.next()) {
+        (Some(ack), None) => Ok(ack),
+        _ => {
+            let message = "query parameter `ack`: expected one of memory, durable, stored, once";
+            Err(ApiError::bad_request("invalid_parameter", message))
+        }
+    }
+}
+
+/// The media type decides, without its parameters; none means JSON.
+fn format_of(headers: &HeaderMap) -> Result<Format, ApiError> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(Format::Json) };
+    let media_type = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    let known: [(&[u8], Format); 4] = [
+        (b"application/json", Format::Json),
+        (b"application/x-ndjson", Format::Ndjson),
+        (b"application/ndjson", Format::Ndjson),
+        (b"application/jsonl", Format::Ndjson),
+    ];
+    let found = known.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(media_type));
+    found.map(|(_, format)| format).ok_or_else(|| {
+        let message = "content-type is not supported; send application/json (an object or an array of objects) or \
+                       application/x-ndjson (one object a line; also application/ndjson, application/jsonl)";
+        ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
+    })
+}

@@ -1,0 +1,207 @@
+//! The one intake behind all doors: bodies in, verdicts out, with everything taken in the log in between.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+use bytes::Bytes;
+use event::{Ack, Catalog, Position, StreamId};
+use log::{Append, Clock, Log, Placed, PlacedRange};
+use metrics::{Counter, Histogram, counter, histogram};
+
+use crate::answer::{Sent, Taken, Unanswered};
+use crate::body::Budget;
+use crate::refused::Rejected;
+use crate::sift::{Envelope, Format, Sifted, Sifter};
+use crate::{IntakeError, IntakeStats};
+
+/// How long `ack=stored` waits for the store before it answers that the events are durable.
+const STORED_WAIT: Duration = Duration::from_secs(10);
+/// Bodies above this are judged outside of the async workers: about a millisecond of work.
+const HEAVY_BYTES: usize = 1 << 20;
+
+/// One request, its body already plain.
+#[derive(Debug)]
+pub struct Accept<'a> {
+    /// Where the events go; see [`Intake::find`].
+    pub stream: StreamId,
+    /// The body.
+    pub body: Bytes,
+    /// How it holds its events.
+    pub format: Format,
+    /// When to answer.
+    pub ack: Ack,
+    /// The request's id, for dead letters.
+    pub request_id: &'a str,
+}
+
+/// What became of the events of one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdicts {
+    /// Events that went into their stream.
+    pub accepted: u64,
+    /// Events that were known already, and are as safe as the answer says.
+    pub duplicates: u64,
+    /// Events that were refused; they are dead letters now.
+    pub rejected: u64,
+    /// The level reached, which can be below the one asked for: [`Ack::Stored`] is not waited for without end.
+    pub ack: Ack,
+    /// Where the accepted events are.
+    pub positions: Vec<PlacedRange>,
+    /// The refused ones, at most [`event::limits::REJECTED_LISTED_MAX`] of them.
+    pub listed: Vec<Rejected>,
+}
+
+/// One stream as the doors see it.
+struct Target {
+    sifter: Sifter,
+    partitions: u32,
+    /// The partition of the next request's events without a key.
+    turn: AtomicU32,
+    accepted: Counter,
+    duplicate: Counter,
+    rejected: Counter,
+}
+
+/// Judges bodies and appends what they hold. One for all doors of a process.
+pub struct Intake {
+    catalog: Arc<Catalog>,
+    log: Arc<dyn Log>,
+    clock: Arc<dyn Clock>,
+    consumer: String,
+    targets: Vec<Target>,
+    stats: IntakeStats,
+    ack_seconds: Histogram,
+    bodies: Budget,
+}
+
+impl Intake {
+    /// An intake over a log. `consumer` is whose positions say that something is stored. Install the metrics recorder
+    /// before: the handles are made here.
+    pub fn new(catalog: Arc<Catalog>, log: Arc<dyn Log>, clock: Arc<dyn Clock>, consumer: &str) -> Arc<Self> {
+        let refused = catalog.refused();
+        let target = |(id, stream): (StreamId, &event::Stream)| {
+            let events = |result| counter!("millstream_ingest_events_total", "stream" => stream.name.clone(), "result" => result);
+            Target {
+                sifter: Sifter::new(id, stream, refused),
+                partitions: stream.partitions,
+                turn: AtomicU32::new(0),
+                accepted: events("accepted"),
+                duplicate: events("duplicate"),
+                rejected: events("rejected"),
+            }
+        };
+        let targets = catalog.iter().map(target).collect();
+        let ack_seconds = histogram!("millstream_ack_latency_seconds");
+        let (consumer, stats) = (consumer.to_owned(), IntakeStats::default());
+        Arc::new(Self { catalog, log, clock, consumer, targets, stats, ack_seconds, bodies: Budget::default() })
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> &IntakeStats {
+        &self.stats
+    }
+
+    /// The memory that the bodies of all doors share.
+    pub(crate) fn bodies(&self) -> &Budget {
+        &self.bodies
+    }
+
+    /// The stream of this name, if doors may write it: internal ones they may not.
+    ///
+    /// # Errors
+    /// [`IntakeError::UnknownStream`].
+    pub fn find(&self, name: &str) -> Result<StreamId, IntakeError> {
+        let internal = |name: &str| name.starts_with('_');
+        if let Some(id) = self.catalog.find(name).filter(|_| !internal(name)) {
+            return Ok(id);
+        }
+        let known = self.catalog.iter().map(|(_, s)| s.name.clone()).filter(|n| !internal(n)).collect();
+        Err(IntakeError::UnknownStream { name: name.chars().take(64).collect(), known })
+    }
+
+    /// Takes one request: judges its events, appends the good ones to their stream and the others to the internal
+    /// stream, together, and answers when both are as safe as asked. Dropping it when it waits takes nothing back: the
+    /// events are in the log then, and counted.
+    ///
+    /// # Errors
+    /// When the body as a whole cannot be read, or the log does not take it; then nothing of it was taken.
+    pub async fn accept(self: &Arc<Self>, request: Accept<'_>) -> Result<Verdicts, IntakeError> {
+        let (began, now) = (self.clock.elapsed(), self.clock.now());
+        let target = &self.targets[usize::from(request.stream.0)];
+        let keyless_partition = target.turn.fetch_add(1, Relaxed) % target.partitions;
+        let Accept { stream, body, format, ack, request_id } = request;
+        let envelope = Envelope { format, request_id, now, keyless_partition, hasher: self.log.id_hasher() };
+        let heavy = body.len() > HEAVY_BYTES;
+        let Sifted { batch, refused, listed } = off_worker(heavy, || target.sifter.sift(&body, envelope))?;
+
+        let sent = Sent { stream, good: batch.drafts.len() as u64, bad: refused.drafts.len() as u64 };
+        let batches: Vec<_> = [batch, refused].into_iter().filter(|batch| !batch.drafts.is_empty()).collect();
+        let pending = self.log.append(Append { batches, ack })?;
+        let Taken { mine, refused } = Unanswered { intake: self, sent, pending: Some(pending) }.wait().await?;
+        let duplicates = mine.duplicates.len() as u64;
+
+        let mut reached = ack;
+        if ack == Ack::Stored {
+            let waits_for = self.stored_positions(stream, &mine, refused.as_ref());
+            reached = self.wait_stored(&waits_for).await;
+        }
+        let took = self.clock.elapsed().saturating_sub(began);
+        self.stats.answered(took);
+        self.ack_seconds.record(took);
+        let accepted = sent.good - duplicates;
+        Ok(Verdicts { accepted, duplicates, rejected: sent.bad, ack: reached, positions: mine.ranges, listed })
+    }
+
+    /// Sorts and counts what the log answered.
+    pub(crate) fn taken(&self, sent: Sent, placed: Vec<Placed>) -> Taken {
+        let mut placed = placed.into_iter();
+        let mine = if sent.good > 0 { placed.next().unwrap_or_default() } else { Placed::default() };
+        let duplicates = mine.duplicates.len() as u64;
+        let accepted = sent.good - duplicates;
+        let target = &self.targets[usize::from(sent.stream.0)];
+        target.accepted.increment(accepted);
+        target.duplicate.increment(duplicates);
+        target.rejected.increment(sent.bad);
+        self.stats.count(accepted, duplicates, sent.bad);
+        Taken { mine, refused: placed.next() }
+    }
+
+    /// How far the consumer must have come for the request to be stored. Where a duplicate's first copy lies is not
+    /// known, only that it is before the end of its stream.
+    fn stored_positions(&self, stream: StreamId, mine: &Placed, refused: Option<&Placed>) -> Vec<Position> {
+        let after =
+            |stream, range: &PlacedRange| Position { stream, partition: range.partition, offset: range.last + 1 };
+        let refused = refused.into_iter().flat_map(|placed| &placed.ranges);
+        let refused = refused.map(|range| after(self.catalog.refused(), range));
+        if mine.duplicates.is_empty() {
+            return mine.ranges.iter().map(|range| after(stream, range)).chain(refused).collect();
+        }
+        let ends = self.log.extents(stream).into_iter().enumerate();
+        ends.map(|(i, extent)| Position { stream, partition: i as u32, offset: extent.next }).chain(refused).collect()
+    }
+
+    async fn wait_stored(&self, positions: &[Position]) -> Ack {
+        let committed = self.log.committed(&self.consumer, positions);
+        match tokio::time::timeout(STORED_WAIT, committed).await {
+            Ok(Ok(())) => Ack::Stored,
+            // Too slow, or the log closes: what is certain is that the events are durable.
+            Ok(Err(_)) | Err(_) => Ack::Durable,
+        }
+    }
+}
+
+impl std::fmt::Debug for Intake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Intake").field("consumer", &self.consumer).field("stats", &self.stats).finish_non_exhaustive()
+    }
+}
+
+/// Runs work here; heavy work so that the other tasks of this worker go on elsewhere meanwhile.
+pub(crate) fn off_worker<T>(heavy: bool, work: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor::MultiThread};
+    if heavy && Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == MultiThread) {
+        return tokio::task::block_in_place(work);
+    }
+    work()
+}

@@ -1,0 +1,25 @@
+//! The doors where events come in, and the one intake behind them: check, judge, append, answer. What happens to an
+//! event afterwards is not known here.
+
+mod answer;
+mod body;
+mod decode;
+mod error;
+mod http;
+mod intake;
+mod openapi;
+mod refused;
+mod reply;
+mod scan;
+mod sift;
+mod stats;
+mod time;
+mod verdict;
+
+pub use error::IntakeError;
+pub use http::router;
+pub use intake::{Accept, Intake, Verdicts};
+pub use openapi::openapi;
+pub use refused::Rejected;
+pub use sift::{Envelope, Format, Sifted, Sifter};
+pub use stats::IntakeStats;

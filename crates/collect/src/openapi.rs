@@ -1,0 +1,133 @@
+//! The door's page in the OpenAPI document. The types here are for the document only; `reply` writes the bytes.
+
+use api::ErrorBody;
+use serde::Serialize;
+use utoipa::{OpenApi, ToSchema};
+
+/// The OpenAPI document of this crate's doors.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    Doors::openapi()
+}
+
+#[derive(OpenApi)]
+#[openapi(paths(post_events), components(schemas(VerdictsBody, PositionBody, RejectedBody, AckLevel, ErrorBody)))]
+struct Doors;
+
+/// How sure an answer is.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "read by the derive only")]
+enum AckLevel {
+    /// In memory: a crash within the next milliseconds may lose the events.
+    Memory,
+    /// On disk.
+    Durable,
+    /// On disk, processed and committed to the store.
+    Stored,
+}
+
+/// One event: any JSON object that has what its stream asks for.
+#[derive(Serialize, ToSchema)]
+#[schema(value_type = Object, example = json!({"user_id": 7, "type": "click", "timestamp": 1_795_000_000_000_i64, "payload": {"page": "/home"}}))]
+struct EventBody(serde_json::Value);
+
+/// What became of the events of a request.
+#[derive(ToSchema)]
+#[schema(example = json!({
+    "accepted_count": 1, "duplicate_count": 0, "rejected_count": 1, "ack": "durable",
+    "positions": [{"partition": 3, "first_offset": 1042, "last_offset": 1042}],
+    "rejected": [{"index": 1, "code": "wrong_type", "pointer": "/timestamp",
+        "message": "/timestamp: expected milliseconds since the epoch (number), found string",
+        "dlq_id": "019c4a7e-55c0-7cc3-98d5-1f0e8c2b7a10"}]
+}))]
+#[expect(dead_code, reason = "read by the derive only")]
+struct VerdictsBody {
+    /// Events that went into the stream.
+    accepted_count: u64,
+    /// Events whose id was known already; they were not appended again.
+    duplicate_count: u64,
+    /// Events that were refused; exact, also when `rejected` does not list all.
+    rejected_count: u64,
+    /// The level reached; below the one asked for when the store did not follow within ten seconds.
+    ack: AckLevel,
+    /// Where the accepted events are.
+    positions: Vec<PositionBody>,
+    /// The first thousand refused events.
+    #[schema(max_items = 1000)]
+    rejected: Vec<RejectedBody>,
+}
+
+/// Consecutive offsets in one partition.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "read by the derive only")]
+struct PositionBody {
+    partition: u32,
+    first_offset: u64,
+    /// Inclusive.
+    last_offset: u64,
+}
+
+/// One refused event.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "read by the derive only")]
+struct RejectedBody {
+    /// Its place among the events of the request, from 0; blank lines do not count.
+    index: u32,
+    /// One of `invalid_json`, `not_an_object`, `missing_field`, `wrong_type`, `invalid_value`, `duplicate_field`,
+    /// `invalid_time`, `time_in_future`, `too_large`, `too_deep`.
+    code: String,
+    /// The field at fault as a JSON pointer; empty when it is the whole event.
+    pointer: String,
+    /// What was found and what was expected.
+    message: String,
+    /// The id of the dead letter that keeps the event's bytes.
+    #[schema(format = "uuid")]
+    dlq_id: String,
+}
+
+/// Sends events into a stream.
+///
+/// One object, an array of objects, or one object a line (NDJSON), plain or compressed; at most 16 MiB (also after
+/// decompression), 10 000 events, and 1 MiB an event. Each event has its own verdict: good ones are taken, refused ones
+/// become dead letters with their bytes.
+#[utoipa::path(
+    post,
+    path = "/v1/streams/{stream}/events",
+    tag = "collect",
+    operation_id = "post_events",
+    params(
+        ("stream" = String, Path, description = "The stream's name", example = "signals"),
+        ("ack" = inline(Option<AckLevel>), Query, description = "When to answer; `durable` unless given"),
+        ("Content-Encoding" = Option<String>, Header, description = "`identity`, `gzip` or `zstd`"),
+        ("X-Request-ID" = Option<String>, Header, description = "Echoed, and kept with dead letters"),
+    ),
+    request_body(content(
+        (inline(EventOrEvents) = "application/json"),
+        (String = "application/x-ndjson"),
+        (String = "application/ndjson"),
+        (String = "application/jsonl"),
+    )),
+    responses(
+        (status = 200, description = "All taken and stored (`ack=stored`)", body = VerdictsBody),
+        (status = 202, description = "All taken, durable (or in memory, with `ack=memory`)", body = VerdictsBody),
+        (status = 207, description = "Some refused", body = VerdictsBody),
+        (status = 422, description = "All refused", body = VerdictsBody),
+        (status = 400, description = "The body or a parameter cannot be read", body = ErrorBody),
+        (status = 404, description = "No such stream; the message lists those there are", body = ErrorBody),
+        (status = 413, description = "Body too large, also after decompression, or too many events", body = ErrorBody),
+        (status = 415, description = "Content type or encoding not supported", body = ErrorBody),
+        (status = 429, description = "Overloaded: nothing was taken, see `Retry-After`", body = ErrorBody),
+        (status = 503, description = "The log does not write (disk full, failed, closing); see `Retry-After`", body = ErrorBody),
+    ),
+)]
+#[expect(dead_code, reason = "read by the derive only")]
+fn post_events() {}
+
+/// An event, or several.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "read by the derive only")]
+enum EventOrEvents {
+    One(EventBody),
+    Several(Vec<EventBody>),
+}

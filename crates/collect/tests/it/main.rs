@@ -1,0 +1,11 @@
+//! The door and the intake against a real log in a folder of its own: every test drives the router as a client would.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod ack;
+mod bombs;
+mod bytes_kept;
+mod document;
+mod house;
+mod sift;
+mod status;
+mod verdicts;
