@@ -1,0 +1,113 @@
+//! Health for people and probes: every answer comes from a real check, made when it is asked for.
+
+use std::sync::Arc;
+
+use api::ApiError;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::desk::Desk;
+use crate::error::QueryError;
+
+/// The name that the scripts of the read API's users look for.
+const SERVICE: &str = "event-pipeline-api";
+
+/// How this process feels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    /// Everything works.
+    Healthy,
+    /// Everything works, but records were lost to damage: somebody should look.
+    Degraded,
+    /// Something that callers need does not work.
+    Unhealthy,
+}
+
+/// Health in words.
+#[derive(Serialize, ToSchema)]
+struct Health {
+    status: Status,
+    service: &'static str,
+    /// `connected`, or why it does not answer.
+    database: String,
+    /// `ok`, or what is wrong with it.
+    log: String,
+    /// `running`, or why it is not.
+    engine: String,
+    uptime_seconds: u64,
+    version: &'static str,
+}
+
+/// How this process feels: the store is asked, the log is looked at, the engine says whether it runs.
+#[utoipa::path(
+    get, path = "/health", tag = "operations",
+    responses(
+        (status = 200, body = Health, description = "healthy or degraded"),
+        (status = 503, body = Health, description = "unhealthy"),
+    )
+)]
+pub(crate) async fn health(State(desk): State<Arc<Desk>>) -> Response {
+    let store = desk.probe(|query| Ok(query.store.positions("engine").map(drop)?)).await;
+    let log = desk.probe(|query| Ok(query.log.status())).await;
+    let ready = (desk.query.ready)();
+    let (database_works, database) = match store {
+        Ok(()) => (true, "connected".to_owned()),
+        Err(error) => (false, error.to_string()),
+    };
+    let (log_works, lost, log) = match log {
+        Ok(status) => match status.poisoned {
+            Some(reason) => (false, 0, reason),
+            None => {
+                let lost: u64 = status.damage.iter().map(|damage| damage.records_lost).sum();
+                (true, lost, if lost == 0 { "ok".to_owned() } else { format!("{lost} records lost to damage") })
+            }
+        },
+        Err(error) => (false, 0, error.to_string()),
+    };
+    let status = match (database_works && log_works && ready.ready, lost) {
+        (false, _) => Status::Unhealthy,
+        (true, 1..) => Status::Degraded,
+        (true, 0) => Status::Healthy,
+    };
+    let engine = if ready.ready { "running".to_owned() } else { ready.reason };
+    let uptime_seconds = (desk.query.live)().uptime_seconds;
+    let body = Health { status, service: SERVICE, database, log, engine, uptime_seconds, version: desk.query.version };
+    let code = if status == Status::Unhealthy { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    (code, axum::Json(body)).into_response()
+}
+
+/// Whether the process runs at all; depends on nothing.
+#[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, body = String)))]
+pub(crate) async fn healthz() -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], "ok\n").into_response()
+}
+
+/// Whether the process wants traffic.
+#[utoipa::path(
+    get, path = "/readyz", tag = "operations",
+    responses((status = 200, body = String), (status = 503, body = api::ErrorBody, description = "not now, and why"))
+)]
+pub(crate) async fn readyz(State(desk): State<Arc<Desk>>) -> Response {
+    let ready = (desk.query.ready)();
+    if ready.ready {
+        return ([(header::CACHE_CONTROL, "no-store")], "ready\n").into_response();
+    }
+    ApiError::unavailable("not_ready", ready.reason, 1).into_response()
+}
+
+/// Which build this is.
+#[derive(Serialize, ToSchema)]
+struct Version {
+    name: &'static str,
+    version: &'static str,
+}
+
+/// Which build this is.
+#[utoipa::path(get, path = "/version", tag = "operations", responses((status = 200, body = Version)))]
+pub(crate) async fn version(State(desk): State<Arc<Desk>>) -> Result<Response, QueryError> {
+    Ok(axum::Json(Version { name: "millstream", version: desk.query.version }).into_response())
+}

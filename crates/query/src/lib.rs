@@ -1,0 +1,125 @@
+//! The read side over HTTP: signals and anomalies in pages, events by cursor, one event with its lineage, summary,
+//! health, the live stream, and the first page. It reads the store and the log; it never writes.
+
+mod anomalies;
+mod cursor;
+mod debug;
+mod desk;
+mod error;
+mod events;
+mod health;
+mod lineage;
+mod live;
+mod openapi;
+mod page;
+mod params;
+mod rows;
+mod signals;
+mod summary;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+use event::Catalog;
+use log::{Clock, Log};
+use store::Store;
+
+use desk::Desk;
+pub use openapi::openapi;
+
+/// What the read side reads from.
+pub struct Query {
+    /// The streams of this process.
+    pub catalog: Arc<Catalog>,
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// The log, for events that are not in the store yet and for figures.
+    pub log: Arc<dyn Log>,
+    /// The time, for «the last n hours» and for rates.
+    pub clock: Arc<dyn Clock>,
+    /// The names of the rules: the anomaly types that a filter may name.
+    pub rules: Vec<String>,
+    /// The figures of this moment. Called once a second and by health and debug, so it must be cheap and not block.
+    pub live: Arc<dyn Fn() -> Live + Send + Sync>,
+    /// Whether this process can do its work now. Cheap, does not block.
+    pub ready: Arc<dyn Fn() -> Ready + Send + Sync>,
+    /// All metrics in Prometheus' text format. Cheap, does not block.
+    pub prometheus: Arc<dyn Fn() -> String + Send + Sync>,
+    /// The version of this build.
+    pub version: &'static str,
+}
+
+/// Figures of one moment. Counts are totals since the start of the process; rates are differences between two of them.
+#[derive(Clone, Debug, Default)]
+pub struct Live {
+    /// Events accepted at the doors.
+    pub accepted: u64,
+    /// Events known already.
+    pub duplicates: u64,
+    /// Events refused.
+    pub rejected: u64,
+    /// Event rows committed to the store.
+    pub stored: u64,
+    /// Dead letters committed to the store.
+    pub dead_letters: u64,
+    /// Anomalies committed to the store, by rule. The live stream reads the latest again when this grows.
+    pub anomalies: Vec<(String, u64)>,
+    /// Records in the log that the engine has not committed yet.
+    pub lag_events: u64,
+    /// The same by stream and partition.
+    pub lag_by_partition: Vec<(String, u32, u64)>,
+    /// Bytes of log on disk.
+    pub log_bytes: u64,
+    /// From request to answer at the doors, in milliseconds: p50 and p99 of the recent past.
+    pub ack_ms: (f64, f64),
+    /// From append to commit, in milliseconds: p50 and p99 of the recent past.
+    pub end_to_end_ms: (f64, f64),
+    /// Seconds since the process started.
+    pub uptime_seconds: u64,
+    /// Whether the process is shutting down: live streams end, so that they do not hold it up.
+    pub draining: bool,
+}
+
+/// Whether this process can do its work, and why not.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// Whether it can.
+    pub ready: bool,
+    /// When it cannot: why, in words for the operator.
+    pub reason: String,
+}
+
+/// The routes for clients. Call it inside a Tokio runtime: it starts the ticker behind the live stream, which ends
+/// when the router is dropped.
+pub fn router(query: Arc<Query>) -> Router {
+    let desk = Desk::new(query);
+    live::start(&desk);
+    Router::new()
+        .route("/signals", get(signals::list_signals))
+        .route("/anomalies", get(signals::list_anomalies))
+        .route("/users/{user_id}/signals", get(signals::list_user_signals))
+        .route("/users/{user_id}/anomalies", get(signals::list_user_anomalies))
+        .route("/metrics", get(summary::metrics))
+        .route("/v1/events", get(events::list_events))
+        .route("/v1/events/{id}", get(lineage::get_event))
+        .route("/v1/anomalies", get(anomalies::list_all_anomalies))
+        .route("/v1/live", get(live::live))
+        .route("/health", get(health::health))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/version", get(health::version))
+        .route("/", get(page::index))
+        .route("/assets/{name}", get(page::asset))
+        .with_state(desk)
+}
+
+/// The routes for operators, on a port of their own: metrics, probes and `/debug`.
+pub fn admin_router(query: Arc<Query>) -> Router {
+    Router::new()
+        .route("/metrics", get(summary::prometheus))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/debug", get(debug::debug))
+        .with_state(Desk::new(query))
+}

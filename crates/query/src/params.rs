@@ -1,0 +1,123 @@
+//! Query parameters, read strictly: an unknown or repeated one, or a value out of range, is refused by name.
+
+use std::convert::Infallible;
+
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+use event::{Catalog, Millis, StreamId, limits};
+
+use crate::error::{QueryError, shorten};
+
+/// The query parameters of a request, in order, percent-decoded.
+#[derive(Debug)]
+pub(crate) struct Params(Vec<(String, String)>);
+
+impl<S: Sync> FromRequestParts<S> for Params {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        // Pairs of strings can be read from any query string, so there is nothing to reject here.
+        Ok(Self(Query::try_from_uri(&parts.uri).map(|Query(pairs)| pairs).unwrap_or_default()))
+    }
+}
+
+impl Params {
+    /// Refuses what is not in the list, and what is there twice.
+    pub(crate) fn only(&self, known: &[&'static str]) -> Result<(), QueryError> {
+        for (i, (name, value)) in self.0.iter().enumerate() {
+            let Some(&name) = known.iter().find(|k| *k == name) else {
+                return Err(QueryError::UnknownParameter { name: shorten(name), known: list(known) });
+            };
+            if self.0[..i].iter().any(|(earlier, _)| earlier == name) {
+                return Err(QueryError::parameter(name, value, "it once, not twice"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The value as it stands.
+    pub(crate) fn raw(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A text that is compared with a key, type or id.
+    pub(crate) fn text(&self, name: &'static str) -> Result<Option<String>, QueryError> {
+        let Some(value) = self.raw(name) else { return Ok(None) };
+        if value.is_empty() || value.len() > limits::KEY_BYTES_MAX {
+            return Err(QueryError::parameter(name, value, format!("a text of 1 to {} bytes", limits::KEY_BYTES_MAX)));
+        }
+        Ok(Some(value.to_owned()))
+    }
+
+    /// A whole number within bounds.
+    pub(crate) fn number(&self, name: &'static str, min: u64, max: u64, default: u64) -> Result<u64, QueryError> {
+        let Some(value) = self.raw(name) else { return Ok(default) };
+        let number = value.parse().ok().filter(|n| (min..=max).contains(n));
+        number.ok_or_else(|| QueryError::parameter(name, value, format!("a whole number from {min} to {max}")))
+    }
+
+    /// One of a few words.
+    pub(crate) fn choice(&self, name: &'static str, words: &[&str]) -> Result<Option<String>, QueryError> {
+        let Some(value) = self.raw(name) else { return Ok(None) };
+        if !words.contains(&value) {
+            return Err(QueryError::parameter(name, value, format!("one of {}", list(words))));
+        }
+        Ok(Some(value.to_owned()))
+    }
+
+    /// A time: milliseconds since the epoch, or RFC 3339.
+    pub(crate) fn time(&self, name: &'static str) -> Result<Option<Millis>, QueryError> {
+        let Some(value) = self.raw(name) else { return Ok(None) };
+        let expected = "milliseconds since the epoch, or RFC 3339 as 2026-11-20T10:00:00Z (a `+` is written %2B)";
+        api::time::from_text(value).map(Some).ok_or_else(|| QueryError::parameter(name, value, expected))
+    }
+
+    /// Two times of which the first is not after the second.
+    pub(crate) fn time_range(
+        &self,
+        from: &'static str,
+        to: &'static str,
+    ) -> Result<(Option<Millis>, Option<Millis>), QueryError> {
+        let (start, end) = (self.time(from)?, self.time(to)?);
+        if let (Some(start), Some(end)) = (start, end)
+            && start > end
+        {
+            let found = self.raw(from).unwrap_or_default();
+            return Err(QueryError::parameter(from, found, format!("a time not after `{to}` ({end})")));
+        }
+        Ok((start, end))
+    }
+
+    /// A stream that may be looked at.
+    pub(crate) fn stream(&self, name: &'static str, catalog: &Catalog) -> Result<Option<StreamId>, QueryError> {
+        self.raw(name).map(|value| stream(catalog, value)).transpose()
+    }
+}
+
+/// The id of a user: the key of the stream `signals`, a whole number.
+pub(crate) fn user_id(value: &str) -> Result<String, QueryError> {
+    let id: Result<i64, _> = value.parse();
+    id.map(|id| id.to_string()).map_err(|_| QueryError::parameter("user_id", value, "a whole number"))
+}
+
+/// The stream of this name, unless it is an internal one.
+pub(crate) fn stream(catalog: &Catalog, name: &str) -> Result<StreamId, QueryError> {
+    let visible = !name.starts_with('_');
+    catalog.find(name).filter(|_| visible).ok_or_else(|| {
+        let known: Vec<&str> = public_streams(catalog).map(|(_, name)| name).collect();
+        QueryError::UnknownStream { name: shorten(name), known: list(&known) }
+    })
+}
+
+/// The streams that a client may look at: internal ones are for the engine.
+pub(crate) fn public_streams(catalog: &Catalog) -> impl Iterator<Item = (StreamId, &str)> {
+    catalog.iter().filter(|(_, s)| !s.name.starts_with('_')).map(|(id, s)| (id, s.name.as_str()))
+}
+
+/// Words for a message: `a`, `b`, `c`.
+pub(crate) fn list(words: &[&str]) -> String {
+    if words.is_empty() {
+        return "none".to_owned();
+    }
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}

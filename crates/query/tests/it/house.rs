@@ -1,0 +1,241 @@
+//! A small house to ask: a disk log, a SQLite store, and what an engine would do between them.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use axum::response::Response;
+use bytes::Bytes;
+use event::{
+    Ack, Anomaly, Batch, Block, Catalog, Dedup, Draft, Field, FieldPath, Position, Retention, Severity, Span, Stream,
+    headers,
+};
+use http_body_util::BodyExt;
+use log::clock::ManualClock;
+use log::disk::{DiskLog, DiskSettings};
+use log::{Append, Log, RealDisk};
+use query::{Live, Query, Ready};
+use serde_json::Value;
+use store::sqlite::{SqliteSettings, SqliteStore};
+use store::{Commit, Move, Store};
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+/// The time in every house.
+pub(crate) const NOW: i64 = 1_764_000_000_000;
+
+/// An event to be put into a log.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sent {
+    pub(crate) key: String,
+    pub(crate) kind: &'static str,
+    pub(crate) id: String,
+    pub(crate) time: i64,
+    pub(crate) data: Vec<u8>,
+    pub(crate) content_type: Option<&'static str>,
+}
+
+impl Sent {
+    pub(crate) fn signal(user: i64, kind: &'static str, time: i64, payload: &str) -> Self {
+        let data = format!(r#"{{"user_id":{user}, "type":"{kind}","timestamp":{time},"payload":{payload}}}"#);
+        Self { key: user.to_string(), kind, time, data: data.into_bytes(), ..Self::default() }
+    }
+
+    pub(crate) fn plain(time: i64, data: &str) -> Self {
+        Self { time, data: data.as_bytes().to_vec(), ..Self::default() }
+    }
+
+    pub(crate) fn id(self, id: &str) -> Self {
+        Self { id: id.to_owned(), ..self }
+    }
+}
+
+/// Everything that a router of this crate needs, with the handles to turn it.
+pub(crate) struct House {
+    pub(crate) log: Arc<DiskLog>,
+    pub(crate) store: Arc<SqliteStore>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) clock: ManualClock,
+    pub(crate) figures: Arc<Mutex<Live>>,
+    pub(crate) ready: Arc<AtomicBool>,
+    pub(crate) frames: Arc<AtomicU64>,
+    folder: Arc<TempDir>,
+}
+
+fn stream(name: &str, partitions: u32, key: Option<&str>, dedup: bool) -> Stream {
+    let field = |path: &str| Field { path: FieldPath::parse(path).unwrap(), required: true };
+    Stream {
+        name: name.to_owned(),
+        partitions,
+        key: key.map(field),
+        time: None,
+        id: None,
+        kind: None,
+        require: Vec::new(),
+        dedup: dedup.then_some(Dedup { within_ms: 3_600_000, ids_max: 1000 }),
+        retention: Retention { age_ms: None, size_bytes: None },
+    }
+}
+
+impl House {
+    pub(crate) fn open() -> Self {
+        Self::open_at(NOW)
+    }
+
+    pub(crate) fn open_at(now: i64) -> Self {
+        let folder = TempDir::new().unwrap();
+        let streams = vec![stream("signals", 3, Some("user_id"), true), stream("events", 2, None, false)];
+        let catalog = Arc::new(Catalog::new(streams).unwrap());
+        let clock = ManualClock::at(now);
+        let dir = folder.path().join("log");
+        let disk = Arc::new(RealDisk);
+        let log = DiskLog::open(&dir, catalog.clone(), disk, Arc::new(clock.clone()), DiskSettings::default()).unwrap();
+        let store =
+            SqliteStore::open(&folder.path().join("store.db"), catalog.clone(), SqliteSettings::default()).unwrap();
+        Self {
+            log: Arc::new(log),
+            store: Arc::new(store),
+            catalog,
+            clock,
+            figures: Arc::default(),
+            ready: Arc::new(AtomicBool::new(true)),
+            frames: Arc::default(),
+            folder: Arc::new(folder),
+        }
+    }
+
+    pub(crate) fn query(&self) -> Query {
+        let (figures, frames, ready) = (self.figures.clone(), self.frames.clone(), self.ready.clone());
+        let folder = self.folder.clone();
+        Query {
+            catalog: self.catalog.clone(),
+            store: self.store.clone(),
+            log: self.log.clone(),
+            clock: Arc::new(self.clock.clone()),
+            rules: vec!["high_value_purchase".to_owned(), "high_frequency_login".to_owned()],
+            live: Arc::new(move || {
+                let _needed = &folder; // the folder lives as long as any router over it
+                frames.fetch_add(1, Ordering::SeqCst);
+                figures.lock().unwrap().clone()
+            }),
+            ready: Arc::new(move || {
+                let ready = ready.load(Ordering::SeqCst);
+                Ready { ready, reason: if ready { String::new() } else { "the engine is starting".to_owned() } }
+            }),
+            prometheus: Arc::new(|| "# TYPE up gauge\nup 1\n".to_owned()),
+            version: "1.2.3",
+        }
+    }
+
+    pub(crate) fn router(&self) -> Router {
+        api::with_manners(query::router(Arc::new(self.query())))
+    }
+
+    /// Appends events to one partition of a stream, durably.
+    pub(crate) async fn append(&self, stream: &str, partition: u32, events: &[Sent]) {
+        let id = self.catalog.find(stream).unwrap();
+        let bytes: Vec<u8> = events.iter().flat_map(|e| e.data.clone()).collect();
+        let mut batch = Batch::new(id, Bytes::from(bytes));
+        let mut at = 0;
+        for event in events {
+            let id_hash = if event.id.is_empty() { 0 } else { self.log.id_hasher().hash(event.id.as_bytes()) };
+            let mut list = Vec::new();
+            if let Some(content_type) = event.content_type {
+                headers::put(&mut list, "content-type", content_type.as_bytes());
+            }
+            let mut side = |bytes: &[u8]| if bytes.is_empty() { Span::EMPTY } else { batch.put_side(bytes) };
+            let (key, kind) = (side(event.key.as_bytes()), side(event.kind.as_bytes()));
+            let (id, headers) = (side(event.id.as_bytes()), side(&list));
+            let data = Span::shared(at, event.data.len());
+            at += event.data.len();
+            batch.drafts.push(Draft { partition, time: event.time, id_hash, data, key, kind, id, headers });
+        }
+        let pending = self.log.append(Append { batches: vec![batch], ack: Ack::Durable }).unwrap();
+        let placed = pending.wait().await.unwrap();
+        assert_eq!(placed[0].duplicates, Vec::<u32>::new());
+    }
+
+    /// Commits everything of the log that is not in the store yet, with an anomaly for each purchase over 1000.
+    pub(crate) fn store_all(&self) {
+        for (id, stream) in self.catalog.iter() {
+            let stored = self.store.positions("engine").unwrap();
+            let at = |partition| {
+                let mut of = stored.iter().filter(|p| p.stream == stream.name && p.partition == partition);
+                of.next().map_or(0, |p| p.offset)
+            };
+            let from: Vec<(u32, u64)> = (0..stream.partitions).map(|p| (p, at(p))).collect();
+            let mut cursor = self.log.read(id, &from).unwrap();
+            loop {
+                let blocks = cursor.next(1 << 20).unwrap();
+                if blocks.is_empty() {
+                    break;
+                }
+                self.commit(&stream.name, &blocks);
+            }
+        }
+    }
+
+    fn commit(&self, stream: &str, blocks: &[Block]) {
+        for block in blocks {
+            let from = Position { stream: block.stream, partition: block.partition, offset: block.first_offset() };
+            let anomalies: Vec<Anomaly> =
+                block.records().filter_map(|record| anomaly(stream, block, &record)).collect();
+            let moves = vec![Move { from, to: block.next_offset() }];
+            let blocks = std::slice::from_ref(block);
+            let commit = Commit { consumer: "engine", moves, blocks, anomalies: &anomalies, ..Commit::default() };
+            self.store.commit(&commit).unwrap();
+        }
+    }
+}
+
+fn anomaly(stream: &str, block: &Block, record: &event::Record<'_>) -> Option<Anomaly> {
+    let json: Value = serde_json::from_slice(record.data).ok()?;
+    let amount = json["payload"]["amount"].as_f64().filter(|amount| *amount > 1000.0)?;
+    let key = String::from_utf8(record.key.to_vec()).unwrap();
+    Some(Anomaly {
+        id: format!("{key}_{}_high_value_purchase", record.time),
+        rule: "high_value_purchase".to_owned(),
+        severity: Severity::High,
+        stream: stream.to_owned(),
+        partition: block.partition,
+        offset: record.offset,
+        key,
+        time: record.time,
+        received_at: record.received_at,
+        description: format!("a purchase of {amount}"),
+        metadata: format!(r#"{{"amount": {amount}, "threshold":1000}}"#),
+        event: record.data.to_vec(),
+    })
+}
+
+/// Sends a GET and gives the whole answer.
+pub(crate) async fn send(router: &Router, path: &str, accept: Option<&str>) -> Response {
+    let mut request = Request::get(path);
+    if let Some(accept) = accept {
+        request = request.header(header::ACCEPT, accept);
+    }
+    router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+}
+
+/// Sends a GET and gives status and body.
+pub(crate) async fn text(router: &Router, path: &str) -> (StatusCode, String) {
+    let response = send(router, path, None).await;
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+/// Sends a GET and gives status and body as JSON.
+pub(crate) async fn json(router: &Router, path: &str) -> (StatusCode, Value) {
+    let (status, body) = text(router, path).await;
+    (status, serde_json::from_str(&body).unwrap_or_else(|e| panic!("{path}: {e}: {body}")))
+}
+
+/// Sends a GET that must succeed, and gives its JSON.
+pub(crate) async fn ok(router: &Router, path: &str) -> Value {
+    let (status, body) = json(router, path).await;
+    assert_eq!(status, StatusCode::OK, "{path}: {body}");
+    body
+}
