@@ -1,0 +1,270 @@
+//! One commit: begin, check and move the positions, add the rows, add what the rules found, commit; then a step of
+//! preparing chunks.
+
+use std::collections::HashMap;
+
+use event::{Block, Catalog, Millis, StreamId};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+
+use super::chunks::{self, Chunk};
+use super::values::{id_hash, payload, text, to_sql};
+use super::{SqliteSettings, schema};
+use crate::{Commit, StoreError};
+
+/// Writes everything of a commit, or nothing.
+pub(super) fn commit(
+    conn: &mut Connection,
+    catalog: &Catalog,
+    settings: &SqliteSettings,
+    commit: &Commit<'_>,
+) -> Result<(), StoreError> {
+    // A transaction that is dropped rolls back: every `?` below leaves nothing behind.
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let now = chunks::now(&tx)?;
+    let mut streams = Streams { tx: &tx, catalog, known: HashMap::new() };
+    move_positions(&tx, &mut streams, commit)?;
+    let rows = add_rows(&tx, &mut streams, settings, commit.blocks, now)?;
+    add_anomalies(&tx, &mut streams, commit, now)?;
+    add_dead_letters(&tx, &mut streams, commit, now)?;
+    replace_snapshots(&tx, &mut streams, commit)?;
+    tx.commit()?;
+
+    // The commit stands, so trouble here must not look like its failure: the step is tried again after the next one.
+    if let Err(error) = prepare(conn, settings, rows) {
+        tracing::warn!(%error, "indexing a chunk failed; it will be tried again");
+    }
+    Ok(())
+}
+
+/// One step after a commit of usual size. After a large one as many as its rows will cause, twice over, so that no
+/// backlog of indexes grows.
+fn prepare(conn: &mut Connection, settings: &SqliteSettings, rows: u64) -> Result<(), StoreError> {
+    let steps = 1 + rows * 2 * schema::INDEX_STEPS as u64 / settings.chunk_rows;
+    let calm = rows < settings.chunk_rows / 64;
+    for _ in 0..steps {
+        if !chunks::prepare_one(conn, settings, calm)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The numbers of streams in this file, looked up once a commit.
+struct Streams<'a> {
+    tx: &'a Transaction<'a>,
+    catalog: &'a Catalog,
+    known: HashMap<String, i64>,
+}
+
+impl Streams<'_> {
+    /// The number of a stream by name; a new name gets one.
+    fn number(&mut self, name: &str) -> Result<i64, StoreError> {
+        if let Some(&number) = self.known.get(name) {
+            return Ok(number);
+        }
+        let sql = "SELECT id FROM streams WHERE name = ?1";
+        let found: Option<i64> = self.tx.prepare_cached(sql)?.query_row([name], |row| row.get(0)).optional()?;
+        let number = match found {
+            Some(number) => number,
+            None => {
+                self.tx.execute("INSERT INTO streams (name) VALUES (?1)", [name])?;
+                self.tx.last_insert_rowid()
+            }
+        };
+        self.known.insert(name.to_owned(), number);
+        Ok(number)
+    }
+
+    fn number_of(&mut self, id: StreamId) -> Result<i64, StoreError> {
+        let catalog = self.catalog;
+        self.number(&catalog.get(id).name)
+    }
+}
+
+fn move_positions(tx: &Transaction<'_>, streams: &mut Streams<'_>, commit: &Commit<'_>) -> Result<(), StoreError> {
+    for step in &commit.moves {
+        let (from, stream) = (step.from, streams.number_of(step.from.stream)?);
+        if step.to < from.offset {
+            return Err(StoreError::Refused(format!("a position moves back from {} to {}", from.offset, step.to)));
+        }
+        let found: Option<i64> = tx
+            .prepare_cached("SELECT next FROM positions WHERE consumer = ?1 AND stream = ?2 AND part = ?3")?
+            .query_row(params![commit.consumer, stream, from.partition], |row| row.get(0))
+            .optional()?;
+        // No position yet: the log may begin anywhere, its oldest records may be gone already.
+        if let Some(found) = found.map(|n| n as u64).filter(|n| *n != from.offset) {
+            return Err(StoreError::Fenced {
+                stream: streams.catalog.get(from.stream).name.clone(),
+                partition: from.partition,
+                found,
+                expected: from.offset,
+            });
+        }
+        tx.prepare_cached("INSERT OR REPLACE INTO positions VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+            commit.consumer,
+            stream,
+            from.partition,
+            to_sql(step.to)?
+        ])?;
+    }
+    Ok(())
+}
+
+/// Adds the records of all blocks to the active chunks of their streams; gives how many there were.
+fn add_rows(
+    tx: &Transaction<'_>,
+    streams: &mut Streams<'_>,
+    settings: &SqliteSettings,
+    blocks: &[Block],
+    now: Millis,
+) -> Result<u64, StoreError> {
+    let mut filling: Vec<Chunk> = Vec::new();
+    let mut rows = 0;
+    for block in blocks {
+        let stream = streams.number_of(block.stream)?;
+        to_sql(block.next_offset())?;
+        let mut rest = block.clone();
+        while !rest.is_empty() {
+            let mut chunk = match filling.iter().position(|c| c.stream == stream) {
+                Some(at) => filling.swap_remove(at),
+                None => chunk_with_room(tx, settings, stream, now)?,
+            };
+            let room = settings.chunk_rows.saturating_sub(chunk.rows);
+            let fits = rest.clone().until_offset(rest.first_offset() + room);
+            insert_rows(tx, &mut chunk, &fits, now)?;
+            rows += fits.len() as u64;
+            rest = rest.from_offset(fits.next_offset());
+            if chunk.rows >= settings.chunk_rows {
+                chunks::save(tx, &chunk, true)?;
+            } else {
+                filling.push(chunk);
+            }
+        }
+    }
+    filling.iter().try_for_each(|chunk| chunks::save(tx, chunk, false))?;
+    Ok(rows)
+}
+
+/// The active chunk of a stream. One that is too old is sealed as it is: retention drops whole chunks, so none may span
+/// more time than that, however slow its stream.
+fn chunk_with_room(
+    tx: &Transaction<'_>,
+    settings: &SqliteSettings,
+    stream: i64,
+    now: Millis,
+) -> Result<Chunk, StoreError> {
+    let Some(chunk) = chunks::active(tx, stream)? else { return chunks::create(tx, stream, now) };
+    let too_old = chunk.created < now.saturating_sub(settings.chunk_age_ms);
+    if !too_old && chunk.rows < settings.chunk_rows {
+        return Ok(chunk);
+    }
+    chunks::save(tx, &chunk, true)?;
+    chunks::create(tx, stream, now)
+}
+
+/// The hot loop: one row, eight bindings, no allocation of ours. What a block shares is bound once.
+fn insert_rows(tx: &Transaction<'_>, chunk: &mut Chunk, block: &Block, now: Millis) -> Result<(), StoreError> {
+    let mut insert = tx.prepare_cached(&schema::insert_row(chunk.n))?;
+    insert.raw_bind_parameter(1, block.partition)?;
+    insert.raw_bind_parameter(2, block.appended_at)?;
+    insert.raw_bind_parameter(3, now)?;
+    insert.raw_bind_parameter(10, None::<&[u8]>)?;
+    let mut headers_bound = false;
+    for record in block.records() {
+        insert.raw_bind_parameter(4, record.offset as i64)?;
+        insert.raw_bind_parameter(5, record.time)?;
+        insert.raw_bind_parameter(6, text(record.key))?;
+        insert.raw_bind_parameter(7, text(record.kind))?;
+        insert.raw_bind_parameter(8, text(record.id))?;
+        insert.raw_bind_parameter(9, id_hash(record.id))?;
+        if headers_bound || !record.headers.is_empty() {
+            headers_bound = !record.headers.is_empty();
+            insert.raw_bind_parameter(10, headers_bound.then_some(record.headers))?;
+        }
+        insert.raw_bind_parameter(11, payload(record.data))?;
+        insert.raw_execute()?;
+        chunk.first_time = chunk.first_time.min(record.time);
+        chunk.last_time = chunk.last_time.max(record.time);
+    }
+    chunk.rows += block.len() as u64;
+    chunk.first_received = chunk.first_received.min(block.appended_at);
+    chunk.last_received = chunk.last_received.max(block.appended_at);
+    Ok(())
+}
+
+fn add_anomalies(
+    tx: &Transaction<'_>,
+    streams: &mut Streams<'_>,
+    commit: &Commit<'_>,
+    now: Millis,
+) -> Result<(), StoreError> {
+    for anomaly in commit.anomalies {
+        let stream = streams.number(&anomaly.stream)?;
+        tx.prepare_cached(
+            "INSERT INTO anomalies (stream, id, rule, severity, part, off, key, time, received, stored, description,
+             metadata, event) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+             ON CONFLICT (stream, id) DO NOTHING",
+        )?
+        .execute(params![
+            stream,
+            anomaly.id,
+            anomaly.rule,
+            anomaly.severity.as_str(),
+            anomaly.partition,
+            to_sql(anomaly.offset)?,
+            anomaly.key,
+            anomaly.time,
+            anomaly.received_at,
+            now,
+            anomaly.description,
+            anomaly.metadata,
+            payload(&anomaly.event),
+        ])?;
+    }
+    Ok(())
+}
+
+fn add_dead_letters(
+    tx: &Transaction<'_>,
+    streams: &mut Streams<'_>,
+    commit: &Commit<'_>,
+    now: Millis,
+) -> Result<(), StoreError> {
+    for letter in commit.dead_letters {
+        let stream = streams.number(&letter.stream)?;
+        tx.prepare_cached(
+            "INSERT INTO dead_letters (id, stream, part, off, stage, code, pointer, message, data, request_id,
+             received, stored) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+             ON CONFLICT (id) DO NOTHING",
+        )?
+        .execute(params![
+            letter.id,
+            stream,
+            letter.partition,
+            to_sql(letter.offset)?,
+            letter.stage.as_str(),
+            letter.code,
+            letter.pointer,
+            letter.message,
+            payload(&letter.data),
+            letter.request_id,
+            letter.received_at,
+            now,
+        ])?;
+    }
+    Ok(())
+}
+
+fn replace_snapshots(tx: &Transaction<'_>, streams: &mut Streams<'_>, commit: &Commit<'_>) -> Result<(), StoreError> {
+    for snapshot in commit.snapshots {
+        let position = &snapshot.position;
+        let stream = streams.number(&position.stream)?;
+        tx.prepare_cached("INSERT OR REPLACE INTO snapshots VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+            stream,
+            position.partition,
+            to_sql(position.offset)?,
+            snapshot.state
+        ])?;
+    }
+    Ok(())
+}

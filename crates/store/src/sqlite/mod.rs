@@ -1,0 +1,157 @@
+//! The store on SQLite: one file.
+
+mod checkpoint;
+mod chunks;
+mod commit;
+mod merge;
+mod open;
+mod read_events;
+mod read_facts;
+mod schema;
+mod summary;
+mod values;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use event::{Catalog, Millis, limits};
+use rusqlite::Connection;
+
+use crate::query::{AnomalyPage, AnomalyQuery, DeadLetterPage, DeadLetterQuery, EventPage, EventQuery, Summary};
+use crate::{Commit, ScanFn, Snapshot, Store, StoreError, StoredPosition};
+
+/// What can be set of a [`SqliteStore`]; the defaults are measured, see the module's page.
+#[derive(Clone, Debug)]
+pub struct SqliteSettings {
+    /// Rows after which a chunk is sealed and indexed, at least 1: one index of a chunk is the longest pause of a commit.
+    pub chunk_rows: u64,
+    /// Age after which a chunk is sealed at the next commit, however few rows it has, in milliseconds: retention drops
+    /// whole chunks.
+    pub chunk_age_ms: Millis,
+    /// Age after which a chunk that is still being filled gets its indexes, in milliseconds: a slow stream is searched
+    /// by index, a fast one seals its chunks sooner than that.
+    pub index_after_ms: Millis,
+    /// Bytes of a page of a new file, a power of two from 512 to 65 536.
+    pub page_bytes: u32,
+    /// Cache of the connection that commits, in KiB.
+    pub writer_cache_kib: u32,
+    /// Cache of each connection that reads, in KiB.
+    pub reader_cache_kib: u32,
+    /// Connections that read, at the most; one more question waits.
+    pub readers: usize,
+    /// Bytes written after which the write-ahead log is copied into the file. It may grow to several times that while the
+    /// disk is behind, and beyond while a reader holds on to an old state.
+    pub checkpoint_bytes: u64,
+    /// How long a call waits for another process that holds the file before it gives up with
+    /// [`StoreError::Unavailable`], in milliseconds.
+    pub busy_timeout_ms: u64,
+}
+
+impl Default for SqliteSettings {
+    fn default() -> Self {
+        Self {
+            chunk_rows: limits::CHUNK_ROWS,
+            chunk_age_ms: 24 * 3_600 * 1_000,
+            index_after_ms: 10_000,
+            page_bytes: 16 << 10,
+            writer_cache_kib: 16 << 10,
+            reader_cache_kib: 2 << 10,
+            readers: 4,
+            checkpoint_bytes: 32 << 20,
+            busy_timeout_ms: 2_000,
+        }
+    }
+}
+
+/// A store in one SQLite file (with its `-wal` and `-shm` beside it).
+pub struct SqliteStore {
+    catalog: Arc<Catalog>,
+    settings: SqliteSettings,
+    // First of the three to be dropped: the thread uses the writer.
+    checkpointer: checkpoint::Checkpointer,
+    writer: Arc<Mutex<Connection>>,
+    readers: open::Readers,
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteStore").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl SqliteStore {
+    /// Opens the file, and makes it when there is none. Its folder must be there. The catalog gives the names of the
+    /// streams that commits speak of by index.
+    ///
+    /// # Errors
+    /// [`StoreError::Incompatible`] when the file is of another program or of a newer version (it is left as it is),
+    /// [`StoreError::Unavailable`] when it cannot be opened or another process holds it.
+    pub fn open(path: &Path, catalog: Arc<Catalog>, settings: SqliteSettings) -> Result<Self, StoreError> {
+        if settings.chunk_rows == 0 {
+            return Err(StoreError::Refused("a chunk must hold at least one row".to_owned()));
+        }
+        let writer = Arc::new(Mutex::new(open::writer(path, &settings)?));
+        let readers = open::Readers::new(path, &settings);
+        let checkpointer = checkpoint::Checkpointer::start(path, Arc::clone(&writer), settings.checkpoint_bytes)?;
+        Ok(Self { catalog, settings, checkpointer, writer, readers })
+    }
+
+    /// Runs a change on the one connection that writes. A panic elsewhere leaves no half transaction (it rolls back when
+    /// dropped), so a poisoned lock is taken as it is.
+    fn write<T>(&self, change: impl FnOnce(&mut Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        change(&mut self.writer.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Store for SqliteStore {
+    fn commit(&self, commit: &Commit<'_>) -> Result<(), StoreError> {
+        self.write(|conn| commit::commit(conn, &self.catalog, &self.settings, commit))?;
+        let bytes: usize = commit.blocks.iter().map(event::Block::weight).sum();
+        // The indexes are a fifth of the rows, and a commit rewrites a few pages however small it is.
+        self.checkpointer.wrote(bytes as u64 * 6 / 5 + 4 * u64::from(self.settings.page_bytes));
+        Ok(())
+    }
+
+    fn positions(&self, consumer: &str) -> Result<Vec<StoredPosition>, StoreError> {
+        self.readers.read(|tx| read_facts::positions(tx, consumer))
+    }
+
+    fn snapshots(&self) -> Result<Vec<Snapshot>, StoreError> {
+        self.readers.read(|tx| read_facts::snapshots(tx))
+    }
+
+    fn events(&self, query: &EventQuery) -> Result<EventPage, StoreError> {
+        self.readers.read(|tx| read_events::page(tx, query))
+    }
+
+    fn anomalies(&self, query: &AnomalyQuery) -> Result<AnomalyPage, StoreError> {
+        self.readers.read(|tx| read_facts::anomalies(tx, query))
+    }
+
+    fn dead_letters(&self, query: &DeadLetterQuery) -> Result<DeadLetterPage, StoreError> {
+        self.readers.read(|tx| read_facts::dead_letters(tx, query))
+    }
+
+    fn summary(&self, stream: &str, since: Millis) -> Result<Summary, StoreError> {
+        self.readers.read(|tx| summary::summary(tx, stream, since))
+    }
+
+    fn expire(&self, stream: &str, before: Millis) -> Result<u64, StoreError> {
+        let mut dropped = 0;
+        // One chunk a turn, so that a commit waits for one at the most.
+        while let Some(rows) = self.write(|conn| chunks::drop_one(conn, stream, before))? {
+            dropped += rows;
+        }
+        // The caller comes by from time to time: a stream that went silent is prepared here.
+        for _ in 0..chunks::STEPS_IDLE {
+            if !self.write(|conn| chunks::prepare_one(conn, &self.settings, true))? {
+                break;
+            }
+        }
+        Ok(dropped)
+    }
+
+    fn scan(&self, stream: &str, each: ScanFn<'_>) -> Result<(), StoreError> {
+        self.readers.read(|tx| read_events::scan(tx, stream, each))
+    }
+}

@@ -1,0 +1,178 @@
+//! A page of events: the places of its rows come from [`Merge`], then the payloads of these rows alone are fetched.
+
+use event::Millis;
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use super::chunks::{self, Chunk};
+use super::merge::Merge;
+use super::values::{bytes_of, id_hash, string_of};
+use crate::StoreError;
+use crate::query::{EventPage, EventQuery, EventRow, Start};
+
+/// Payload bytes after which a page ends early, so that a page of the largest events does not fill the memory.
+const PAGE_BYTES: usize = 32 << 20;
+
+/// A chunk with its stream's name.
+pub(super) struct Named {
+    pub(super) chunk: Chunk,
+    pub(super) stream: String,
+}
+
+/// Answers an [`EventQuery`].
+pub(super) fn page(tx: &Transaction<'_>, query: &EventQuery) -> Result<EventPage, StoreError> {
+    let chunks = matching_chunks(tx, query)?;
+    let mut page = EventPage::default();
+    if query.count {
+        let counts = chunks.iter().map(|named| count(tx, query, &named.chunk));
+        page.total = Some(counts.sum::<Result<u64, _>>()?);
+    }
+    let mut merge = Merge::new(tx, query, chunks);
+    if let Start::Skip(rows) = query.start {
+        for _ in 0..rows {
+            if merge.next_place()?.is_none() {
+                return Ok(page);
+            }
+        }
+    }
+    let mut bytes = 0;
+    while let Some(place) = merge.next_place()? {
+        if page.rows.len() >= query.limit || bytes > PAGE_BYTES {
+            page.more = true;
+            break;
+        }
+        let row = fetch(tx, place.chunk, merge.stream_of(place), place.row)?;
+        bytes += row.data.len() + row.headers.len();
+        page.rows.push(row);
+    }
+    Ok(page)
+}
+
+/// The chunks that may hold rows of the query, by stream name, then oldest first.
+fn matching_chunks(tx: &Transaction<'_>, query: &EventQuery) -> Result<Vec<Named>, StoreError> {
+    let (from, to) = time_bounds(query);
+    let mut streams = tx.prepare_cached("SELECT id, name FROM streams WHERE ?1 IS NULL OR name = ?1 ORDER BY name")?;
+    let streams = streams.query_map([&query.stream], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
+    let mut found = Vec::new();
+    for stream in streams {
+        let (id, name) = stream?;
+        let chunks = chunks::list(tx, Some(id))?.into_iter();
+        let inside = chunks.filter(|c| c.last_time >= from && c.first_time <= to);
+        found.extend(inside.map(|chunk| Named { chunk, stream: name.clone() }));
+    }
+    Ok(found)
+}
+
+/// The first and the last event time of the query.
+pub(super) fn time_bounds(query: &EventQuery) -> (Millis, Millis) {
+    (query.from.unwrap_or(Millis::MIN), query.to.unwrap_or(Millis::MAX))
+}
+
+/// The filters but time as SQL over the parameters `?1` key, `?2` type, `?3` hash of the id, `?4` id. One column leads
+/// to the index; the `+` keeps SQLite from taking another one, as it has no statistics to choose by.
+pub(super) fn filters(query: &EventQuery) -> String {
+    let mut terms: Vec<&'static str> = Vec::new();
+    let lead = |terms: &[&str]| terms.iter().all(|term| term.starts_with('+'));
+    if let Some(id) = &query.id {
+        // Rows without an id have no hash either: nobody asks for them, but the answer must be right.
+        terms.push(if id.is_empty() { "+id = ?4" } else { "id_hash = ?3 AND id = ?4" });
+    }
+    if query.key.is_some() {
+        terms.push(if lead(&terms) { "key = ?1" } else { "+key = ?1" });
+    }
+    if query.kind.is_some() {
+        terms.push(if lead(&terms) { "type = ?2" } else { "+type = ?2" });
+    }
+    if terms.is_empty() { "1".to_owned() } else { terms.join(" AND ") }
+}
+
+fn count(tx: &Transaction<'_>, query: &EventQuery, chunk: &Chunk) -> Result<u64, StoreError> {
+    let (from, to) = time_bounds(query);
+    let whole = from <= chunk.first_time && chunk.last_time <= to;
+    if whole {
+        let known = match (&query.id, &query.key, &query.kind) {
+            (None, None, None) => Some(chunk.rows),
+            (None, Some(key), None) => counted(tx, chunk, "key", key)?,
+            (None, None, Some(kind)) => counted(tx, chunk, "type", kind)?,
+            _ => None,
+        };
+        if let Some(rows) = known {
+            return Ok(rows);
+        }
+    }
+    let (n, filters) = (chunk.n, filters(query));
+    let sql = format!("SELECT count(*) FROM events_{n} WHERE {filters} AND time BETWEEN ?5 AND ?6");
+    let hash = query.id.as_ref().and_then(|id| id_hash(id.as_bytes()));
+    let rows: i64 = tx
+        .prepare_cached(&sql)?
+        .query_row(params![query.key, query.kind, hash, query.id, from, to], |row| row.get(0))?;
+    Ok(rows as u64)
+}
+
+/// How many rows of a chunk have this value, when its values were counted at sealing.
+fn counted(tx: &Transaction<'_>, chunk: &Chunk, what: &str, value: &str) -> Result<Option<u64>, StoreError> {
+    if !chunk.is_counted() {
+        return Ok(None);
+    }
+    let find = "SELECT rows FROM chunk_counts WHERE chunk = ?1 AND what = ?2 AND value = ?3";
+    let rows: Option<i64> =
+        tx.prepare_cached(find)?.query_row(params![chunk.n, what, value], |row| row.get(0)).optional()?;
+    if let Some(rows) = rows {
+        return Ok(Some(rows as u64));
+    }
+    let any = "SELECT 1 FROM chunk_counts WHERE chunk = ?1 AND what = ?2";
+    Ok(tx.prepare_cached(any)?.exists(params![chunk.n, what])?.then_some(0))
+}
+
+fn fetch(tx: &Transaction<'_>, n: i64, stream: &str, row_id: i64) -> Result<EventRow, StoreError> {
+    let sql = format!(
+        "SELECT part, off, time, received, stored, key, type, id, data, headers FROM events_{n} WHERE rowid = ?1"
+    );
+    let row = tx.prepare_cached(&sql)?.query_row([row_id], |row| {
+        Ok(EventRow {
+            stream: stream.to_owned(),
+            partition: row.get(0)?,
+            offset: row.get::<_, i64>(1)? as u64,
+            time: row.get(2)?,
+            received_at: row.get(3)?,
+            stored_at: row.get(4)?,
+            key: string_of(row.get_ref(5)?),
+            kind: string_of(row.get_ref(6)?),
+            id: string_of(row.get_ref(7)?),
+            data: bytes_of(row.get_ref(8)?).to_vec(),
+            headers: bytes_of(row.get_ref(9)?).to_vec(),
+        })
+    })?;
+    Ok(row)
+}
+
+/// Calls `each` for every row of a stream, chunk by chunk in the order of load: one pass over each table.
+pub(super) fn scan(tx: &Transaction<'_>, stream: &str, each: crate::ScanFn<'_>) -> Result<(), StoreError> {
+    let find = "SELECT id FROM streams WHERE name = ?1";
+    let Some(id) = tx.prepare_cached(find)?.query_row([stream], |row| row.get::<_, i64>(0)).optional()? else {
+        return Ok(());
+    };
+    for chunk in chunks::list(tx, Some(id))? {
+        let sql = format!(
+            "SELECT part, off, time, received, key, type, id, data, headers FROM events_{} ORDER BY rowid",
+            chunk.n
+        );
+        let mut statement = tx.prepare(&sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let record = event::Record {
+                offset: row.get::<_, i64>(1)? as u64,
+                time: row.get(2)?,
+                received_at: row.get(3)?,
+                key: bytes_of(row.get_ref(4)?),
+                kind: bytes_of(row.get_ref(5)?),
+                id: bytes_of(row.get_ref(6)?),
+                data: bytes_of(row.get_ref(7)?),
+                headers: bytes_of(row.get_ref(8)?),
+            };
+            if each(&record, row.get(0)?).is_break() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}

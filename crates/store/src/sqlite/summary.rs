@@ -1,0 +1,179 @@
+//! Counts since a time. A chunk received wholly since then answers from its counts or an index; the chunk that the time
+//! cuts through, and the one being loaded, are read.
+//!
+//! Keys are too many to add up in a map: every chunk gives its keys in order, the chunks are merged, and only the ten
+//! greatest sums are kept. Exact, with memory that depends on neither rows nor keys.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+
+use event::Millis;
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use super::chunks::{self, Chunk};
+use super::values::{bytes_of, string_of, text};
+use crate::StoreError;
+use crate::query::Summary;
+
+/// Keys in the lists of the greatest.
+const TOP: usize = 10;
+/// Types that a summary tells apart; what comes beyond is not listed, but counted.
+const KINDS: usize = 1_000;
+/// Keys held in memory for all chunks together, and for a chunk that must be read anew for each run.
+const KEYS_HELD: usize = 1 << 16;
+const KEYS_READ: usize = 1 << 15;
+
+/// Answers [`crate::Store::summary`].
+pub(super) fn summary(tx: &Transaction<'_>, stream: &str, since: Millis) -> Result<Summary, StoreError> {
+    let find = "SELECT id FROM streams WHERE name = ?1";
+    let Some(stream) = tx.prepare_cached(find)?.query_row([stream], |row| row.get::<_, i64>(0)).optional()? else {
+        return Ok(Summary::default());
+    };
+    let mut chunks = chunks::list(tx, Some(stream))?;
+    chunks.retain(|chunk| chunk.last_received >= since);
+    let mut summary = Summary::default();
+    count_kinds(tx, &chunks, since, &mut summary)?;
+    summary.top_keys = top_keys(tx, &chunks, since)?;
+    count_facts(tx, stream, since, &mut summary)?;
+    Ok(summary)
+}
+
+/// Where a chunk's values and their counts come from, in order of value.
+struct Grouped {
+    value: &'static str,
+    rows: &'static str,
+    from: String,
+    by_index: bool,
+}
+
+impl Grouped {
+    fn of(tx: &Transaction<'_>, chunk: &Chunk, since: Millis, column: &'static str) -> Result<Self, StoreError> {
+        let n = chunk.n;
+        if chunk.first_received < since || !chunk.is_indexed() {
+            // Not by index: the time of receipt is in the row, and looking up each row costs more than reading all.
+            let from = format!("events_{n} NOT INDEXED WHERE received >= {since}");
+            return Ok(Self { value: column, rows: "count(*)", from, by_index: false });
+        }
+        let any = "SELECT 1 FROM chunk_counts WHERE chunk = ?1 AND what = ?2";
+        if chunk.is_counted() && tx.prepare_cached(any)?.exists(params![n, column])? {
+            let from = format!("chunk_counts WHERE chunk = {n} AND what = '{column}'");
+            return Ok(Self { value: "value", rows: "sum(rows)", from, by_index: true });
+        }
+        Ok(Self { value: column, rows: "count(*)", from: format!("events_{n} WHERE 1"), by_index: true })
+    }
+
+    /// All values.
+    fn all(&self) -> String {
+        let Self { value, rows, from, .. } = self;
+        format!("SELECT {value}, {rows} FROM {from} GROUP BY {value}")
+    }
+
+    /// At most `?2` values after `?1`.
+    fn run(&self) -> String {
+        let Self { value, rows, from, .. } = self;
+        format!("SELECT {value}, {rows} FROM {from} AND {value} > ?1 GROUP BY {value} ORDER BY {value} LIMIT ?2")
+    }
+}
+
+/// Counts rows, in all and by type; rows without a type count under the empty name.
+fn count_kinds(tx: &Transaction<'_>, chunks: &[Chunk], since: Millis, summary: &mut Summary) -> Result<(), StoreError> {
+    let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
+    for chunk in chunks {
+        let mut statement = tx.prepare_cached(&Grouped::of(tx, chunk, since, "type")?.all())?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (kind, count) = (string_of(row.get_ref(0)?), row.get::<_, i64>(1)? as u64);
+            summary.events += count;
+            if kinds.len() < KINDS || kinds.contains_key(&kind) {
+                *kinds.entry(kind).or_default() += count;
+            }
+        }
+    }
+    summary.events_by_kind = kinds.into_iter().collect();
+    summary.events_by_kind.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    Ok(())
+}
+
+/// The keys of one chunk, in order, with their counts.
+struct Keys {
+    sql: String,
+    run: VecDeque<(Vec<u8>, u64)>,
+    run_max: usize,
+    /// The key behind which the next run starts. Rows without a key have the empty one, so the first run leaves them out.
+    after: Option<Vec<u8>>,
+}
+
+impl Keys {
+    fn front(&mut self, tx: &Transaction<'_>) -> Result<Option<&[u8]>, StoreError> {
+        if let Some(after) = self.after.take_if(|_| self.run.is_empty()) {
+            let mut statement = tx.prepare_cached(&self.sql)?;
+            let mut rows = statement.query(params![text(&after), self.run_max as i64])?;
+            while let Some(row) = rows.next()? {
+                self.run.push_back((bytes_of(row.get_ref(0)?).to_vec(), row.get::<_, i64>(1)? as u64));
+            }
+            self.after = self.run.back().filter(|_| self.run.len() == self.run_max).map(|(key, _)| key.clone());
+        }
+        Ok(self.run.front().map(|(key, _)| &**key))
+    }
+}
+
+fn top_keys(tx: &Transaction<'_>, chunks: &[Chunk], since: Millis) -> Result<Vec<(String, u64)>, StoreError> {
+    let mut sources = Vec::new();
+    let mut heads = BinaryHeap::new();
+    for chunk in chunks {
+        let grouped = Grouped::of(tx, chunk, since, "key")?;
+        let run_max = if grouped.by_index { (KEYS_HELD / chunks.len()).clamp(16, 1_024) } else { KEYS_READ };
+        let mut keys = Keys { sql: grouped.run(), run: VecDeque::new(), run_max, after: Some(Vec::new()) };
+        if let Some(key) = keys.front(tx)? {
+            heads.push(Reverse((key.to_vec(), sources.len())));
+        }
+        sources.push(keys);
+    }
+    let mut top = BinaryHeap::new();
+    let mut sum: Option<(Vec<u8>, u64)> = None;
+    while let Some(Reverse((key, at))) = heads.pop() {
+        let count = sources[at].run.pop_front().map_or(0, |(_, count)| count);
+        if let Some(next) = sources[at].front(tx)? {
+            heads.push(Reverse((next.to_vec(), at)));
+        }
+        match &mut sum {
+            Some((same, total)) if *same == key => *total += count,
+            _ => keep(&mut top, sum.replace((key, count))),
+        }
+    }
+    keep(&mut top, sum);
+    // Ascending by `Reverse`: the greatest count first, equal ones by key.
+    let top = top.into_sorted_vec();
+    Ok(top.into_iter().map(|(Reverse(count), key)| (String::from_utf8_lossy(&key).into_owned(), count)).collect())
+}
+
+/// Keeps the [`TOP`] greatest: the heap's top is the least of them.
+fn keep(top: &mut BinaryHeap<(Reverse<u64>, Vec<u8>)>, sum: Option<(Vec<u8>, u64)>) {
+    if let Some((key, count)) = sum {
+        top.push((Reverse(count), key));
+        if top.len() > TOP {
+            top.pop();
+        }
+    }
+}
+
+fn count_facts(tx: &Transaction<'_>, stream: i64, since: Millis, summary: &mut Summary) -> Result<(), StoreError> {
+    let by = |column: &str, limit: usize| -> Result<Vec<(String, u64)>, StoreError> {
+        let sql = format!(
+            "SELECT {column}, count(*) FROM anomalies WHERE stream = ?1 AND received >= ?2
+             GROUP BY {column} ORDER BY count(*) DESC, {column} LIMIT {limit}"
+        );
+        let mut statement = tx.prepare_cached(&sql)?;
+        let rows = statement
+            .query_map([stream, since], |row| Ok((string_of(row.get_ref(0)?), row.get::<_, i64>(1)? as u64)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    };
+    summary.anomalies_by_rule = by("rule", KINDS)?;
+    summary.anomalies_by_severity = by("severity", KINDS)?;
+    summary.top_keys_by_anomalies = by("key", TOP)?;
+    summary.anomalies = summary.anomalies_by_severity.iter().map(|(_, count)| count).sum();
+    let letters = "SELECT count(*) FROM dead_letters WHERE stream = ?1 AND received >= ?2";
+    let letters: i64 = tx.prepare_cached(letters)?.query_row([stream, since], |row| row.get(0))?;
+    summary.dead_letters = letters as u64;
+    Ok(())
+}

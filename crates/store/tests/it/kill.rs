@@ -1,0 +1,87 @@
+//! A process killed with SIGKILL in the middle of its commits leaves rows, positions and all else in agreement.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use store::query::{AnomalyQuery, EventQuery};
+use store::sqlite::{SqliteSettings, SqliteStore};
+use store::{Commit, Store};
+
+use crate::data::*;
+
+/// Names the file to the child.
+const FILE: &str = "MILLSTREAM_STORE_KILL_TEST";
+/// Rows of one commit: half a chunk, so that kills meet new chunks, indexes and dropped chunks as well.
+const ROWS: u64 = 300;
+
+fn open(path: &Path) -> SqliteStore {
+    let settings = SqliteSettings { chunk_rows: 700, checkpoint_bytes: 1 << 18, ..SqliteSettings::default() };
+    SqliteStore::open(path, catalog(), settings).unwrap()
+}
+
+/// The child: commits for ever and says a line after each commit. Does nothing when run as a test of its own.
+#[test]
+fn the_child_that_is_killed() {
+    let Some(path) = std::env::var_os(FILE) else { return };
+    let store = open(Path::new(&path));
+    let mut next = store.positions("engine").unwrap().first().map_or(0, |p| p.offset);
+    loop {
+        let rows: Vec<Row> = (next..next + ROWS).map(|n| row(n as i64)).collect();
+        let commit = Commit {
+            consumer: "engine",
+            moves: vec![step(SIGNALS, 0, next, next + ROWS)],
+            blocks: &[block(SIGNALS, 0, next, next as i64, &rows)],
+            anomalies: &[anomaly(next / ROWS)],
+            dead_letters: &[],
+            snapshots: &[snapshot(0, next + ROWS, &vec![1; 1 << 16])],
+        };
+        store.commit(&commit).unwrap();
+        next += ROWS;
+        if next.is_multiple_of(ROWS * 9) {
+            store.expire("signals", next as i64 - 3_000).unwrap();
+        }
+        let mut out = std::io::stdout();
+        writeln!(out, "committed {next}").and_then(|()| out.flush()).unwrap();
+    }
+}
+
+#[test]
+fn a_killed_process_leaves_rows_and_positions_in_agreement() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let mut last = 0;
+    for round in 0..12 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["kill::the_child_that_is_killed", "--exact", "--nocapture"])
+            .env(FILE, &path)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        // Whatever it is at when the line is read: it did not wait.
+        let said = lines.filter_map(|l| l.strip_prefix("committed ")?.parse::<u64>().ok()).nth(round % 7).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        last = check(&path, said.max(last));
+    }
+    assert!(last >= ROWS * 12);
+}
+
+/// Checks the file, and gives the position in it.
+fn check(path: &Path, at_least: u64) -> u64 {
+    let store = open(path);
+    let position = store.positions("engine").unwrap()[0].offset;
+    assert!(position >= at_least, "{position} is behind {at_least}, which was told to be committed");
+    let offsets: Vec<u64> = scanned(&store, "signals").iter().map(|row| row.1).collect();
+    let first = offsets[0];
+    assert_eq!(offsets, (first..position).collect::<Vec<_>>());
+    let snapshots = store.snapshots().unwrap();
+    assert_eq!((snapshots.len(), snapshots[0].position.offset), (1, position));
+    let anomalies = store.anomalies(&AnomalyQuery { limit: 1, ..AnomalyQuery::default() }).unwrap();
+    assert_eq!(anomalies.total, position / ROWS);
+    let page = store.events(&EventQuery { limit: 1, count: true, ..EventQuery::default() }).unwrap();
+    assert_eq!(page.total, Some(position - first), "what the chunks say is what they hold");
+    assert_eq!(store.summary("signals", 0).unwrap().events, position - first);
+    position
+}

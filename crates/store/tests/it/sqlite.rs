@@ -1,0 +1,206 @@
+//! The SQLite back end: it conforms, and what is its own: the file, its versions, its size.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use store::query::EventQuery;
+use store::sqlite::{SqliteSettings, SqliteStore};
+use store::{Commit, Store, StoreError};
+
+use crate::data::*;
+use crate::{conformance, pages};
+
+/// A file in a folder that goes away with it.
+struct File {
+    folder: tempfile::TempDir,
+    settings: SqliteSettings,
+}
+
+impl File {
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("store.db")
+    }
+
+    fn store(&self) -> Result<SqliteStore, StoreError> {
+        SqliteStore::open(&self.path(), catalog(), self.settings.clone())
+    }
+
+    /// Another program's connection to the file.
+    fn shell(&self) -> Connection {
+        Connection::open(self.path()).unwrap()
+    }
+}
+
+impl Database for File {
+    fn open(&self) -> Box<dyn Store> {
+        Box::new(self.store().unwrap())
+    }
+}
+
+fn file(shape: Shape) -> File {
+    let settings = SqliteSettings {
+        chunk_rows: shape.chunk_rows,
+        index_after_ms: if shape.index_early { 0 } else { i64::MAX },
+        busy_timeout_ms: 0,
+        ..SqliteSettings::default()
+    };
+    File { folder: tempfile::tempdir().unwrap(), settings }
+}
+
+fn new(shape: Shape) -> Box<dyn Database> {
+    Box::new(file(shape))
+}
+
+macro_rules! conforms {
+    ($($suite:ident: $($name:ident)*;)*) => {
+        $($(#[test] fn $name() { $suite::$name(new); })*)*
+    };
+}
+
+conforms! {
+    conformance:
+        a_commit_is_there_whole_and_still_after_reopening
+        a_refused_commit_leaves_nothing
+        a_position_that_is_elsewhere_fences
+        positions_are_of_one_consumer_and_may_begin_anywhere
+        a_snapshot_replaces_the_one_before
+        anomalies_are_kept_once_and_found_by_every_filter
+        dead_letters_are_kept_once_and_found_by_every_filter
+        every_byte_comes_back
+        a_scan_goes_up_in_every_partition_and_stops_when_told
+        expiry_drops_whole_chunks_only
+        questions_may_be_asked_while_rows_are_committed;
+    pages:
+        any_question_is_answered_as_by_the_model
+        a_stream_of_many_types_is_still_in_order
+        runs_longer_than_one_reading_are_whole;
+}
+
+#[test]
+fn a_file_of_another_program_is_refused_and_left_alone() {
+    let check = |make: &dyn Fn(&Path)| {
+        let file = file(SMALL);
+        make(&file.path());
+        let before = std::fs::read_to_string(file.path()).unwrap_or_default();
+        assert!(
+            matches!(file.store(), Err(StoreError::Incompatible(why)) if why.contains("not a store of Millstream"))
+        );
+        assert_eq!(std::fs::read_to_string(file.path()).unwrap_or_default(), before);
+        assert_eq!(std::fs::read_dir(file.folder.path()).unwrap().count(), 1, "no log was made beside it");
+    };
+    check(&|path| Connection::open(path).unwrap().execute_batch("CREATE TABLE theirs (a)").unwrap());
+    check(&|path| Connection::open(path).unwrap().pragma_update(None, "application_id", 77).unwrap());
+    #[expect(clippy::disallowed_methods, reason = "a test writes a file that is no database")]
+    check(&|path| std::fs::write(path, "dear diary, ".repeat(1_000)).unwrap());
+}
+
+#[test]
+fn a_file_of_a_newer_version_is_refused() {
+    let file = file(SMALL);
+    fill(&file.store().unwrap(), 3, 3);
+    file.shell().pragma_update(None, "user_version", 99).unwrap();
+    assert!(matches!(file.store(), Err(StoreError::Incompatible(why)) if why.contains("newer")));
+    file.shell().pragma_update(None, "user_version", 1).unwrap();
+    assert_eq!(scanned(&file.store().unwrap(), "signals").len(), 3);
+}
+
+#[test]
+fn a_file_that_cannot_be_made_is_unavailable() {
+    let settings = SqliteSettings::default();
+    let opened = SqliteStore::open(Path::new("/nonexistent/store.db"), catalog(), settings);
+    assert!(matches!(opened, Err(StoreError::Unavailable(_))));
+}
+
+#[test]
+fn a_commit_while_another_process_writes_is_unavailable_and_may_be_retried() {
+    let file = file(SMALL);
+    let store = file.store().unwrap();
+    let other = file.shell();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let commit = Commit { consumer: "engine", moves: vec![step(SIGNALS, 0, 0, 1)], ..Commit::default() };
+    assert!(matches!(store.commit(&commit), Err(StoreError::Unavailable(_))));
+    assert!(store.positions("engine").unwrap().is_empty(), "reading goes on meanwhile");
+    other.execute_batch("ROLLBACK").unwrap();
+    store.commit(&commit).unwrap();
+}
+
+#[test]
+fn chunks_are_sealed_when_full_and_indexed_step_by_step() {
+    let file = file(SMALL);
+    let store = file.store().unwrap();
+    fill(&store, 25, 5);
+    let chunks = || -> Vec<(i64, i64, i64)> {
+        let shell = file.shell();
+        let mut statement = shell.prepare("SELECT rows, sealed, prepared FROM chunks ORDER BY n").unwrap();
+        let rows = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?))).unwrap();
+        rows.map(Result::unwrap).collect()
+    };
+    assert_eq!(chunks().iter().map(|c| (c.0, c.1)).collect::<Vec<_>>(), [(10, 1), (10, 1), (5, 0)]);
+    store.expire("signals", 0).unwrap();
+    assert_eq!(chunks(), [(10, 1, 5), (10, 1, 5), (5, 0, 0)], "the calm moment finished what was sealed");
+    let counts: i64 = file.shell().query_row("SELECT sum(rows) FROM chunk_counts", [], |r| r.get(0)).unwrap();
+    assert_eq!(counts, 40, "20 rows counted by type and by key");
+}
+
+#[test]
+fn an_old_chunk_is_sealed_before_it_is_full() {
+    let mut file = file(SMALL);
+    file.settings.chunk_age_ms = -1;
+    fill(&file.store().unwrap(), 6, 2);
+    let chunks: i64 = file.shell().query_row("SELECT count(*) FROM chunks WHERE rows = 2", [], |r| r.get(0)).unwrap();
+    assert_eq!(chunks, 3);
+}
+
+#[test]
+fn the_view_shows_all_rows_to_a_shell() {
+    let file = file(SMALL);
+    let store = file.store().unwrap();
+    let count = |sql: &str| file.shell().query_row(sql, [], |r| r.get::<_, i64>(0)).unwrap();
+    assert_eq!(count("SELECT count(*) FROM events"), 0);
+    fill(&store, 25, 5);
+    assert_eq!(count("SELECT count(*) FROM events WHERE stream = 'signals' AND type = 'kind-1'"), 12);
+    assert_eq!(count("SELECT sum(data ->> '$.n') FROM events WHERE key = 'key-0'"), (0..25).step_by(3).sum::<i64>());
+    store.expire("signals", i64::MAX).unwrap();
+    assert_eq!(count("SELECT count(*) FROM events"), 0);
+}
+
+#[test]
+fn dropped_chunks_give_their_space_to_new_rows() {
+    let mut file = file(Shape { chunk_rows: 500, index_early: false });
+    file.settings.checkpoint_bytes = 1 << 20;
+    let store = file.store().unwrap();
+    let mut sizes = Vec::new();
+    for round in 0..12_i64 {
+        let rows: Vec<Row> = (0..1_000).map(|n| Row { data: vec![b'x'; 2_000], ..row(n) }).collect();
+        commit_blocks(&store, &[block(SIGNALS, 0, round as u64 * 1_000, round, &rows)]);
+        store.expire("signals", round - 1).unwrap();
+        let pages: i64 = file.shell().query_row("PRAGMA page_count", [], |r| r.get(0)).unwrap();
+        sizes.push(pages);
+    }
+    assert!(sizes[11] <= sizes[3] * 11 / 10, "the file grows: {sizes:?}");
+}
+
+#[test]
+fn the_write_ahead_log_stays_bounded() {
+    let mut file = file(Shape { chunk_rows: 2_000, index_early: false });
+    file.settings.checkpoint_bytes = 1 << 20;
+    let store = file.store().unwrap();
+    let rows: Vec<Row> = (0..250).map(|n| Row { data: vec![b'x'; 2_000], ..row(n) }).collect();
+    for commit in 0..120 {
+        commit_blocks(&store, &[block(SIGNALS, 0, commit * 250, 1, &rows)]);
+    }
+    let log = std::fs::metadata(file.path().with_extension("db-wal")).unwrap().len();
+    assert!(log < 24 << 20, "{log} bytes of log for 60 MB of rows");
+    let query = EventQuery { limit: 1, count: true, ..EventQuery::default() };
+    assert_eq!(store.events(&query).unwrap().total, Some(30_000));
+}
+
+#[test]
+fn a_page_of_huge_events_ends_early_and_says_so() {
+    let file = file(SMALL);
+    let store = file.store().unwrap();
+    let rows: Vec<Row> = (0..50).map(|n| Row { data: vec![b'x'; 1 << 20], ..row(n) }).collect();
+    commit_blocks(&store, &[block(SIGNALS, 0, 0, 1, &rows)]);
+    let page = store.events(&EventQuery { limit: 50, ..EventQuery::default() }).unwrap();
+    assert!(page.more && (30..40).contains(&page.rows.len()), "{} rows", page.rows.len());
+}
