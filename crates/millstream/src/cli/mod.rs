@@ -1,0 +1,116 @@
+//! The command line: one file for each verb. Exit codes: 0 done, 1 failed, 2 called wrongly, 78 bad configuration.
+
+mod bench;
+mod check;
+mod config_cmd;
+mod demo;
+mod emit;
+mod init;
+mod log_cmd;
+mod serve;
+mod verify_cmd;
+mod version;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::config::BadConfig;
+use crate::output::{self, Output};
+
+/// Bad configuration, as sysexits.h has it.
+const EX_CONFIG: u8 = 78;
+
+/// Durable event streams, rules and answers in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "millstream", version, about, max_term_width = 110)]
+struct Cli {
+    /// How data is printed.
+    #[arg(long, global = true, value_enum, default_value_t, help_heading = "Global")]
+    output: Output,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run; no configuration is needed.
+    Serve(serve::Args),
+    /// Run on a fresh folder with the built-in emitter, and print a summary at the end.
+    Demo(demo::Args),
+    /// Generate load at a rate that is kept.
+    Emit(emit::Args),
+    /// Write a commented millstream.yaml.
+    Init(init::Args),
+    /// Say everything that is wrong with a configuration.
+    Check(check::Args),
+    /// Look at the configuration in force.
+    #[command(subcommand)]
+    Config(config_cmd::Verb),
+    /// Look at the log while nothing runs.
+    #[command(subcommand)]
+    Log(log_cmd::Verb),
+    /// Recompute the store from the log and report every difference.
+    Verify(verify_cmd::Args),
+    /// Measure this machine.
+    Bench(bench::Args),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the version.
+    Version,
+}
+
+/// What a verb ends with: whether it found everything in order.
+pub(crate) type Verdict = anyhow::Result<bool>;
+
+/// Reads the command line and does what it says.
+pub(crate) fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let verdict = match cli.verb {
+        Verb::Serve(args) => serve::run(&args),
+        Verb::Demo(args) => demo::run(&args, cli.output),
+        Verb::Emit(args) => emit::run(&args, cli.output),
+        Verb::Init(args) => init::run(&args),
+        Verb::Check(args) => check::run(&args, cli.output),
+        Verb::Config(verb) => config_cmd::run(&verb, cli.output),
+        Verb::Log(verb) => log_cmd::run(&verb, cli.output),
+        Verb::Verify(args) => verify_cmd::run(&args, cli.output),
+        Verb::Bench(args) => bench::run(&args, cli.output),
+        Verb::Completions { shell } => completions(shell),
+        Verb::Version => version::run(cli.output),
+    };
+    match verdict {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => match error.downcast_ref::<BadConfig>() {
+            Some(bad) => {
+                output::note(&bad.to_string());
+                ExitCode::from(EX_CONFIG)
+            }
+            None => {
+                output::note(&format!("error: {error:#}"));
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> Verdict {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "millstream", &mut script);
+    output::line(&String::from_utf8(script)?);
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,90 @@
+//! The environment over the file: `MILLSTREAM__SECTION__KEY`, and the names that emitters of this kind have always had.
+
+use super::node::{Node, Origin, Value};
+
+const PREFIX: &str = "MILLSTREAM__";
+
+/// Names without our prefix, and the keys they set. Ours win over them.
+const ALIASES: [(&str, &str); 6] = [
+    ("SIGNALS_PER_SECOND", "emit.rate"),
+    ("BURST_MODE", "emit.burst"),
+    ("EMITTER_WORKERS", "emit.workers"),
+    ("EMITTER_QUEUE_MAXSIZE", "emit.queue_max"),
+    ("EMITTER_FLUSH_EVERY", "emit.flush_every"),
+    ("BATCH_SIZE", "emit.batch"),
+];
+
+/// Puts the variables that concern us over a document, in the order of their names.
+pub(crate) fn overlay(root: &mut Node, variables: impl Iterator<Item = (String, String)>) {
+    let mut found: Vec<(String, String, String)> = variables
+        .filter_map(|(name, value)| {
+            let alias = ALIASES.iter().find(|(known, _)| *known == name).map(|(_, path)| (*path).to_owned());
+            let path = alias.or_else(|| Some(name.strip_prefix(PREFIX)?.to_lowercase().replace("__", ".")))?;
+            (!value.is_empty()).then_some((name, path, value))
+        })
+        .collect();
+    // Aliases first, so that our own names come over them.
+    found.sort_by_key(|(name, ..)| (name.starts_with(PREFIX), name.clone()));
+    for (name, path, value) in found {
+        let steps: Vec<&str> = path.split('.').collect();
+        set(root, &steps, scalar(&value, &name));
+    }
+}
+
+/// The value as YAML would read it, each part with the variable as its origin; text when it is no YAML.
+fn scalar(value: &str, name: &str) -> Node {
+    let node = Node::parse(value).map_or_else(|_| Value::Text(value.to_owned()), |node| node.value);
+    from_variable(node, name)
+}
+
+fn from_variable(value: Value, name: &str) -> Node {
+    let value = match value {
+        Value::List(items) => Value::List(items.into_iter().map(|n| from_variable(n.value, name)).collect()),
+        Value::Map(entries) => {
+            Value::Map(entries.into_iter().map(|(k, n)| (k, from_variable(n.value, name))).collect())
+        }
+        other => other,
+    };
+    Node { value, origin: Origin::Variable(name.to_owned()) }
+}
+
+fn set(node: &mut Node, steps: &[&str], new: Node) {
+    let Some((step, rest)) = steps.split_first() else {
+        *node = new;
+        return;
+    };
+    if !matches!(node.value, Value::Map(_)) {
+        *node = Node { value: Value::Map(Vec::new()), origin: new.origin.clone() };
+    }
+    let Value::Map(entries) = &mut node.value else { return };
+    let at = entries.iter().position(|(name, _)| name == step).unwrap_or_else(|| {
+        entries.push(((*step).to_owned(), Node { value: Value::Null, origin: new.origin.clone() }));
+        entries.len() - 1
+    });
+    set(&mut entries[at].1, rest, new);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(file: &str, variables: &[(&str, &str)], expected: &str) {
+        let mut root = Node::parse(file).unwrap();
+        overlay(&mut root, variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())));
+        assert_eq!(root, Node::parse(expected).unwrap(), "{file:?} with {variables:?}");
+    }
+
+    #[test]
+    fn a_variable_replaces_or_adds_one_key() {
+        check("log: { backend: disk }", &[("MILLSTREAM__LOG__BACKEND", "kafka")], "log: { backend: kafka }");
+        check("", &[("MILLSTREAM__STREAMS__SIGNALS__PARTITIONS", "12")], "streams: { signals: { partitions: 12 } }");
+        check("data_dir: a", &[("MILLSTREAM__ROLES", "[collect, query]")], "{data_dir: a, roles: [collect, query]}");
+        check("listen: a", &[("MILLSTREAM_LOG", "debug"), ("PATH", "/bin"), ("BURST_MODE", "")], "listen: a");
+    }
+
+    #[test]
+    fn our_name_wins_over_an_alias() {
+        let both = [("MILLSTREAM__EMIT__RATE", "5"), ("SIGNALS_PER_SECOND", "9"), ("BURST_MODE", "true")];
+        check("", &both, "emit: { burst: true, rate: 5 }");
+    }
+}

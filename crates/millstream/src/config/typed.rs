@@ -1,0 +1,107 @@
+//! The first step: the keys of a document with their types, every one optional. Nothing here looks at two keys at once.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use event::Millis;
+
+use super::node::Node;
+use super::problems::Problems;
+use super::roles::Roles;
+use super::section::{Item, Section};
+use super::typed_rule::TypedRule;
+use super::typed_stream::TypedStream;
+
+/// Back ends that a later version will know, with the keys that choose them.
+const LATER_BACKENDS: [&str; 3] = ["kafka", "redis", "postgres"];
+
+/// One document, read.
+#[derive(Debug, Default)]
+pub(crate) struct Typed {
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) roles: Option<Roles>,
+    pub(crate) drain_timeout_ms: Option<Millis>,
+    pub(crate) emit: TypedEmit,
+    pub(crate) streams: Vec<TypedStream>,
+    pub(crate) rules: Vec<TypedRule>,
+}
+
+/// The section `emit`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TypedEmit {
+    pub(crate) rate: Option<f64>,
+    pub(crate) burst: Option<bool>,
+    pub(crate) workers: Option<u64>,
+    pub(crate) queue_max: Option<u64>,
+    pub(crate) flush_every: Option<u64>,
+    pub(crate) batch: Option<u64>,
+}
+
+impl Typed {
+    /// Reads a document; what is wrong goes to `problems`.
+    pub(crate) fn read(node: &Node, problems: &Problems) -> Self {
+        let mut typed = Self::default();
+        let Some(mut root) = Section::root(node, problems) else { return typed };
+        typed.listen = root.get("listen").and_then(|i| i.address());
+        typed.admin = root.get("admin").and_then(|i| i.address());
+        typed.data_dir = root.get("data_dir").and_then(|i| i.text()).map(PathBuf::from);
+        typed.roles = root.get("roles").and_then(|i| roles(&i));
+        typed.drain_timeout_ms = root.get("drain_timeout").and_then(|i| i.duration());
+        backend(&mut root, "log", "disk");
+        backend(&mut root, "store", "sqlite");
+        backend(&mut root, "cache", "memory");
+        root.later("windows");
+        if let Some(section) = root.get("emit").and_then(|i| i.section()) {
+            typed.emit = TypedEmit::read(section);
+        }
+        if let Some(section) = root.get("streams").and_then(|i| i.section()) {
+            typed.streams = section.all().filter_map(|(name, item)| TypedStream::read(name, &item)).collect();
+        }
+        if let Some(item) = root.get("rules") {
+            typed.rules = item.list().iter().filter_map(TypedRule::read).collect();
+        }
+        root.close();
+        typed
+    }
+}
+
+/// A section that only chooses a back end, of which this version has one.
+fn backend(root: &mut Section<'_>, key: &'static str, only: &'static str) {
+    let Some(mut section) = root.get(key).and_then(|i| i.section()) else { return };
+    if let Some(item) = section.get("backend") {
+        match item.text() {
+            Some(name) if name == only => {}
+            Some(name) if LATER_BACKENDS.contains(&name.as_str()) => {
+                item.bad(format!("`{name}` is not in this version"), Some(format!("use `{only}`")));
+            }
+            Some(name) => item.bad(format!("expected {only}, found `{name}`"), Some(format!("use `{only}`"))),
+            None => {}
+        }
+    }
+    section.close();
+}
+
+fn roles(item: &Item<'_>) -> Option<Roles> {
+    let text = match &item.node.value {
+        super::node::Value::List(_) => item.list().iter().map(Item::text).collect::<Option<Vec<String>>>()?.join(","),
+        _ => item.text()?,
+    };
+    text.parse().map_err(|message: String| item.bad(message, None)).ok()
+}
+
+impl TypedEmit {
+    fn read(mut section: Section<'_>) -> Self {
+        let emit = Self {
+            rate: section.get("rate").and_then(|i| i.number(0.1..=10_000_000.0)),
+            burst: section.get("burst").and_then(|i| i.flag()),
+            workers: section.get("workers").and_then(|i| i.whole(1..=1_024)),
+            queue_max: section.get("queue_max").and_then(|i| i.whole(1..=100_000_000)),
+            flush_every: section.get("flush_every").and_then(|i| i.whole(1..=event::limits::REQUEST_EVENTS_MAX as u64)),
+            batch: section.get("batch").and_then(|i| i.whole(1..=event::limits::REQUEST_EVENTS_MAX as u64)),
+        };
+        section.close();
+        emit
+    }
+}

@@ -1,0 +1,81 @@
+//! What a running product says about itself: readiness, totals of this moment, metrics. Cheap, and never blocks.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use collect::Intake;
+use engine::{Engine, EngineStats};
+use log::disk::DiskLog;
+use log::{Clock, Log};
+use metrics::gauge;
+use metrics_exporter_prometheus::PrometheusHandle;
+use query::{Live, Ready};
+
+/// The parts that have something to say.
+pub(crate) struct Figures {
+    pub(crate) log: Arc<DiskLog>,
+    pub(crate) intake: Option<Arc<Intake>>,
+    pub(crate) stats: Option<Arc<EngineStats>>,
+    pub(crate) engine: Arc<Mutex<Option<Engine>>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// When the process began, by the clock's elapsed time.
+    pub(crate) began: Duration,
+    /// Set at the begin of a drain, and never unset.
+    pub(crate) draining: AtomicBool,
+    pub(crate) prometheus: PrometheusHandle,
+}
+
+impl Figures {
+    /// Totals since the start.
+    pub(crate) fn live(&self) -> Live {
+        let mut live = Live {
+            log_bytes: self.log.status().bytes,
+            uptime_seconds: self.clock.elapsed().saturating_sub(self.began).as_secs(),
+            draining: self.draining.load(Relaxed),
+            ..Live::default()
+        };
+        if let Some(intake) = self.intake.as_ref().map(|intake| intake.stats()) {
+            live.accepted = intake.accepted();
+            live.duplicates = intake.duplicates();
+            live.rejected = intake.rejected();
+            live.ack_ms = intake.ack_ms();
+        }
+        if let Some(engine) = &self.stats {
+            live.stored = engine.stored();
+            live.dead_letters = engine.dead_letters();
+            live.anomalies = engine.anomalies();
+            live.lag_events = engine.lag_events();
+            live.lag_by_partition = engine.lag_by_partition();
+            live.end_to_end_ms = engine.end_to_end_ms();
+        }
+        live
+    }
+
+    /// Whether this process can do its work, and if not why.
+    pub(crate) fn ready(&self) -> Ready {
+        let reason = self.hindrance();
+        Ready { ready: reason.is_none(), reason: reason.unwrap_or_default() }
+    }
+
+    fn hindrance(&self) -> Option<String> {
+        if self.draining.load(Relaxed) {
+            return Some("draining: this process is about to stop".to_owned());
+        }
+        if let Some(reason) = self.log.status().poisoned {
+            return Some(format!("the log stopped writing: {reason}"));
+        }
+        let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = engine.as_ref().and_then(Engine::failed);
+        failed.map(|reason| format!("the engine failed: {reason}"))
+    }
+
+    /// Every metric, with the gauges as they are now.
+    pub(crate) fn prometheus(&self) -> String {
+        let status = self.log.status();
+        gauge!("millstream_log_bytes").set(status.bytes as f64);
+        let age_ms = status.oldest.map_or(0, |oldest| self.clock.now() - oldest);
+        gauge!("millstream_log_oldest_age_seconds").set(age_ms as f64 / 1_000.0);
+        self.prometheus.render()
+    }
+}

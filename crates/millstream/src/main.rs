@@ -1,0 +1,20 @@
+//! Millstream: events in over HTTP, a durable log, rules, a store, and answers. One binary, one verb at a time.
+
+mod cli;
+mod config;
+mod docs;
+mod emitter;
+mod figures;
+mod output;
+mod server;
+mod shutdown;
+mod telemetry;
+mod wiring;
+
+/// mimalloc: batches of bytes come and go on many threads, which the system's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

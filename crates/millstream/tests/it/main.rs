@@ -1,0 +1,14 @@
+//! The product as its users meet it: the real binary, its ports, its files, its exit codes.
+
+mod bad_input;
+mod command_line;
+mod configuration;
+mod damage;
+mod demo;
+mod docs;
+mod drain;
+mod http;
+mod kill;
+mod octokit;
+mod product;
+mod roles;

@@ -1,0 +1,203 @@
+//! The binary as a child process: started on free ports, asked, killed, drained.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use log::{Clock, SystemClock};
+use serde_json::Value;
+
+use crate::http;
+
+/// How often something is looked at before a test gives up, and the pause between two looks.
+const LOOKS: usize = 3_000;
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The binary with a clean environment: neither this machine's variables nor its folder take part.
+pub fn command(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_millstream"));
+    command.current_dir(dir);
+    let ours = |name: &str| name.starts_with("MILLSTREAM_") || name.starts_with("EMITTER_");
+    for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
+        command.env_remove(name);
+    }
+    for name in ["BATCH_SIZE", "BURST_MODE", "SIGNALS_PER_SECOND"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs the binary to its end in a folder.
+pub fn run(dir: &Path, args: &[&str]) -> Output {
+    command(dir).args(args).output().expect("the binary runs")
+}
+
+/// Runs a verb with `--output json`; gives its exit code and its document.
+pub fn run_json(dir: &Path, args: &[&str]) -> (i32, Value) {
+    let output = command(dir).args(args).args(["--output", "json"]).output().expect("the binary runs");
+    let document = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{args:?} printed no JSON: {}", String::from_utf8_lossy(&output.stderr)));
+    (output.status.code().expect("an exit code"), document)
+}
+
+/// Looks again and again until something holds.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let clock = SystemClock::default();
+    for _ in 0..LOOKS {
+        if holds() {
+            return;
+        }
+        clock.sleep(PAUSE);
+    }
+    panic!("waited in vain: {what}");
+}
+
+/// A serving child. Dropped, it is killed.
+pub struct Product {
+    child: Child,
+    pub clients: String,
+    pub admin: String,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Product {
+    /// Starts `serve` on a data folder with more arguments, and waits for its doors.
+    pub fn start(dir: &Path, more: &[&str]) -> Self {
+        Self::start_at(dir, "127.0.0.1:0", more)
+    }
+
+    /// The same on a given address.
+    pub fn start_at(dir: &Path, listen: &str, more: &[&str]) -> Self {
+        let mut child = command(dir)
+            .args(["serve", "--listen", listen, "--admin", "127.0.0.1:0", "--data-dir", "data"])
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut reader = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let mut said = Vec::new();
+        let addresses = loop {
+            match reader.next() {
+                Some(Ok(line)) => match line.strip_prefix("listening on ").and_then(|l| l.split_once(" admin ")) {
+                    Some((clients, admin)) => break (clients.to_owned(), admin.trim().to_owned()),
+                    None => said.push(line),
+                },
+                _ => panic!("it ended before it listened: {:?}\n{}", child.wait(), said.join("\n")),
+            }
+        };
+        // Read on, so that it never waits for us.
+        let lines = Arc::new(Mutex::new(said));
+        let sink = lines.clone();
+        std::thread::spawn(move || {
+            for line in reader.map_while(Result::ok) {
+                sink.lock().expect("no panic").push(line);
+            }
+        });
+        Self { child, clients: addresses.0, admin: addresses.1, lines }
+    }
+
+    /// What it said on its standard error so far.
+    pub fn said(&self) -> String {
+        self.lines.lock().expect("no panic").join("\n")
+    }
+
+    /// A URL on the clients' port.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.clients)
+    }
+
+    /// Posts NDJSON to a stream and waits until it is in the store.
+    pub fn post_stored(&self, stream: &str, lines: &str) -> Value {
+        let url = self.url(&format!("/v1/streams/{stream}/events?ack=stored"));
+        let answer = http::post(&url, "application/x-ndjson", lines.as_bytes()).json();
+        assert_eq!(answer["ack"], "stored", "{answer}");
+        answer
+    }
+
+    /// Reads JSON from the clients' port.
+    pub fn ask(&self, path: &str) -> Value {
+        http::get(&self.url(path)).expect(200).json()
+    }
+
+    /// Waits until everything in the log is in the store.
+    pub fn caught_up(&self) {
+        until("the store has what the log has", || {
+            let figures = http::get(&format!("{}/debug", self.admin)).json();
+            let streams = figures["streams"].as_array().expect("streams");
+            streams.iter().flat_map(|s| s["partitions"].as_array().expect("partitions")).all(|p| p["lag_events"] == 0)
+        });
+    }
+
+    /// Its resident memory now, in KiB; 0 where the system does not tell.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+
+    /// Asks it to end, once.
+    pub fn terminate(&self) {
+        signal(self.child.id(), "TERM");
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> ExitStatus {
+        self.child.wait().expect("it ends")
+    }
+
+    /// Asks it to end, and fails unless it ends well.
+    pub fn stop(self) {
+        self.terminate();
+        let lines = self.lines.clone();
+        let status = self.wait();
+        assert!(status.success(), "{status}: {}", lines.lock().expect("no panic").join("\n"));
+    }
+}
+
+impl Drop for Product {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Sends a signal by its name.
+pub fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
+    assert!(sent.expect("kill is there").success());
+}
+
+/// A folder for a test.
+pub fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+/// Writes a file of a test.
+pub fn write(dir: &Path, name: &str, content: &[u8]) -> PathBuf {
+    let path = dir.join(name);
+    #[expect(clippy::disallowed_methods, reason = "a test's own file")]
+    std::fs::write(&path, content).expect("a file");
+    path
+}
+
+/// Reads a file of a test.
+pub fn read(path: &Path) -> Vec<u8> {
+    #[expect(clippy::disallowed_methods, reason = "a test's own file")]
+    std::fs::read(path).expect("a file")
+}
+
+/// A port that was free a moment ago: for a server that must come back at the same address.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
