@@ -88,10 +88,10 @@ impl Processor {
                 break;
             }
             let mut batch = self.read()?;
-            let idle = batch.moves.is_empty();
-            if idle && targets.is_some() {
-                break; // what is missing now is lost
+            if batch.moves.is_empty() {
+                batch = self.read_or_pass_over()?;
             }
+            let idle = batch.moves.is_empty();
             if self.snapshot_due() {
                 self.add_snapshots(&mut batch);
             }
@@ -127,6 +127,32 @@ impl Processor {
             }
         }
         batch.took = self.clock.elapsed().saturating_sub(begun);
+        Ok(batch)
+    }
+
+    /// For when nothing was read: offsets before the log's end that a second look does not find either are lost (the end
+    /// of a log can be, and its offsets are never handed out again). They are passed over, so that the lag ends.
+    fn read_or_pass_over(&mut self) -> Result<Batch, EngineError> {
+        let ends = self.ends();
+        if self.reached(&ends) {
+            return Ok(Batch { begun: self.clock.elapsed(), ..Batch::default() });
+        }
+        // Everything before `ends` was there to be read before this second look.
+        let mut batch = self.read()?;
+        if !batch.moves.is_empty() {
+            return Ok(batch);
+        }
+        for (track, ends) in self.tracks.iter_mut().zip(&ends) {
+            for (partition, end) in ends.iter().enumerate() {
+                let from = track.partitions[partition].next;
+                if from < *end {
+                    tracing::warn!(stream = track.name, partition, from, to = end, "the end of the log was lost; passed over");
+                    batch.moves.push(Move { from: track.position(partition, from), to: *end });
+                    batch.skipped += *end - from;
+                    track.partitions[partition].next = *end;
+                }
+            }
+        }
         Ok(batch)
     }
 

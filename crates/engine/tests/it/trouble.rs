@@ -193,3 +193,22 @@ fn a_hole_in_the_log_is_passed_over_and_told() {
     assert_eq!(report.differences, 0, "{:?}", report.details);
     assert_eq!((report.notes.len(), report.events), (1, stats.stored()), "{:?}", report.notes);
 }
+
+#[test]
+fn offsets_at_the_end_that_the_log_has_lost_are_passed_over_and_the_lag_ends() {
+    let house = House::new();
+    house.append(&events(100));
+    let before = house.log.extents(SIGNALS)[0].next;
+    // Somebody has seen more than is left, as after the loss of the newest segment.
+    house.log.commit("somebody", &[Position { stream: SIGNALS, partition: 0, offset: before + 7 }]).unwrap();
+    let store = house.store("a");
+    let engine = house.start(store.clone(), small_batches()).unwrap();
+    let stats = engine.stats();
+    engine.send(Command::Drain);
+    engine.join().unwrap();
+    assert_eq!((stats.stored(), stats.skipped(), stats.lag_events()), (100, 7, 0));
+    house.append(&events(10));
+    house.drain(store.clone()).unwrap();
+    assert_eq!(contents(store.as_ref()).rows.len(), 110);
+    assert_eq!(house.verify(store).differences, 0);
+}
