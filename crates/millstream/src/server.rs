@@ -2,11 +2,18 @@
 //!
 //! Not `axum::serve`: that has no time-out for a request's head and no bound on connections.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
+use axum::response::Response;
+use hyper::body::Incoming;
+use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -25,6 +32,12 @@ const HEADER_BYTES_MAX: u32 = 16 << 10;
 const HTTP2_STREAMS_MAX: u32 = 250;
 /// The wait after an accept that failed, mostly for want of file descriptors, which only time frees.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// How long a connection without a request may hold up a drain: until its last bytes are out, not until a client that
+/// went silent says goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// How often a drain looks whether requests are left.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// A listener at work.
 pub(crate) struct Server {
@@ -65,14 +78,17 @@ async fn accept(listener: TcpListener, router: Router, mut stop: watch::Receiver
         .timer(TokioTimer::new())
         .max_header_list_size(HEADER_BYTES_MAX)
         .max_concurrent_streams(HTTP2_STREAMS_MAX);
-    let (builder, graceful) = (Arc::new(builder), GracefulShutdown::new());
+    let (builder, graceful, busy) = (Arc::new(builder), GracefulShutdown::new(), Arc::new(AtomicUsize::new(0)));
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         tokio::select! {
             biased;
             _ = stop.changed() => break,
             next = next(&listener, &places) => match next {
-                Ok((stream, place)) => connection(stream, place, &router, &builder, &graceful),
+                Ok((stream, place)) => {
+                    let service = TowerToHyperService::new(router.clone());
+                    connection(stream, place, Counted { service, busy: busy.clone() }, &builder, &graceful);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     #[expect(clippy::disallowed_methods, reason = "only time frees file descriptors")]
@@ -82,7 +98,20 @@ async fn accept(listener: TcpListener, router: Router, mut stop: watch::Receiver
         }
     }
     drop(listener);
-    graceful.shutdown().await;
+    tokio::select! {
+        () = graceful.shutdown() => {}
+        () = idle(&busy) => {}
+    }
+}
+
+/// Waits until no request is in flight, and a moment more for the last answers to go out.
+async fn idle(busy: &AtomicUsize) {
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    while busy.load(Ordering::Relaxed) > 0 {
+        look.tick().await;
+    }
+    #[expect(clippy::disallowed_methods, reason = "what a silent client may cost a drain")]
+    tokio::time::sleep(GOODBYE).await;
 }
 
 async fn next(
@@ -99,11 +128,10 @@ async fn next(
 fn connection(
     stream: TcpStream,
     place: Option<OwnedSemaphorePermit>,
-    router: &Router,
+    service: Counted,
     builder: &Arc<auto::Builder<TokioExecutor>>,
     graceful: &GracefulShutdown,
 ) {
-    let service = TowerToHyperService::new(router.clone());
     let (builder, watcher) = (builder.clone(), graceful.watcher());
     tokio::spawn(async move {
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
@@ -113,4 +141,42 @@ fn connection(
         }
         drop(place);
     });
+}
+
+/// The router, with the requests counted that it has not answered yet.
+#[derive(Clone)]
+struct Counted {
+    service: TowerToHyperService<Router>,
+    busy: Arc<AtomicUsize>,
+}
+
+impl Service<Request<Incoming>> for Counted {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let (busy, answer) = (Busy::begin(self.busy.clone()), self.service.call(request));
+        Box::pin(async move {
+            let answer = answer.await;
+            drop(busy);
+            answer
+        })
+    }
+}
+
+/// One request in flight; also when its client hangs up and it is dropped half-way.
+struct Busy(Arc<AtomicUsize>);
+
+impl Busy {
+    fn begin(busy: Arc<AtomicUsize>) -> Self {
+        busy.fetch_add(1, Ordering::Relaxed);
+        Self(busy)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }

@@ -2,31 +2,36 @@
 
 use crate::output;
 
-/// Waits for SIGTERM or SIGINT. After that, the next one ends the process with code 1, whatever it is doing.
-///
-/// # Errors
-/// When the system does not let us listen for signals.
-pub(crate) async fn requested() -> std::io::Result<()> {
-    let mut signals = Signals::new()?;
-    signals.next().await;
-    output::note("draining; a second signal stops at once");
-    tokio::spawn(async move {
-        signals.next().await;
-        output::note("stopped at once");
-        std::process::exit(1);
-    });
-    Ok(())
-}
-
+/// The signals that end a process. Listened for from the moment this is made, so make it before saying «ready».
 #[cfg(unix)]
-struct Signals {
+pub(crate) struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
 }
 
+#[cfg(not(unix))]
+pub(crate) struct Signals;
+
+impl Signals {
+    /// Waits for SIGTERM or SIGINT. After that, the next one ends the process with code 1, whatever it is doing.
+    pub(crate) async fn requested(mut self) {
+        self.next().await;
+        output::note("draining; a second signal stops at once");
+        tokio::spawn(async move {
+            self.next().await;
+            output::note("stopped at once");
+            std::process::exit(1);
+        });
+    }
+}
+
 #[cfg(unix)]
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// When the system does not let us.
+    pub(crate) fn new() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
@@ -40,11 +45,8 @@ impl Signals {
 }
 
 #[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    pub(crate) fn new() -> std::io::Result<Self> {
         Ok(Self)
     }
 

@@ -249,6 +249,6 @@ impl App {
             stopped.context("the engine had failed")
         };
         let limited = tokio::time::timeout(limit, down).await;
-        limited.unwrap_or_else(|_| anyhow::bail!("not done within {} s; what is in the log is safe", limit.as_secs()))
+        limited.unwrap_or_else(|_| anyhow::bail!("the drain took longer than {limit:?}; what is in the log is safe"))
     }
 }

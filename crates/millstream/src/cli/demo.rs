@@ -14,8 +14,9 @@ use crate::config::{self, Settings, Source, units};
 use crate::emitter::{Control, Emitter, Summary, Target};
 use crate::figures::Figures;
 use crate::output::{Output, note, table, thousands};
+use crate::shutdown::Signals;
+use crate::telemetry;
 use crate::wiring::{self, Doors};
-use crate::{shutdown, telemetry};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -53,6 +54,7 @@ async fn demo(
     let limit = settings.drain_timeout;
     let control = Arc::new(Control::new(args.load.rate(), args.load.burst()));
     let app = wiring::start(settings, doors, Some(control.clone()), recorder)?;
+    let signals = Signals::new()?;
     super::serve::announce(&app);
     note(&format!("dashboard  http://{}/", app.address()));
     note(&format!(
@@ -66,7 +68,7 @@ async fn demo(
     let mut emitter = Emitter::start(plan, control, Arc::new(SystemClock::default()))?;
     tokio::select! {
         () = emitter.over() => {}
-        signal = shutdown::requested() => signal?,
+        () = signals.requested() => {}
     }
     let emitted = emitter.finish().await;
     app.catch_up().await?;

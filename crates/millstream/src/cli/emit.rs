@@ -12,7 +12,8 @@ use super::Verdict;
 use crate::config::{EmitSettings, units};
 use crate::emitter::{Control, Emitter, Mix, Plan, Target};
 use crate::output::{Output, progress};
-use crate::{shutdown, telemetry, wiring};
+use crate::shutdown::Signals;
+use crate::{telemetry, wiring};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -116,11 +117,12 @@ pub(super) fn run(args: &Args, output: Output) -> Verdict {
     plan.count = args.count;
     plan.acks = args.acks.as_deref().map(append_to).transpose()?;
     let summary = wiring::runtime()?.block_on(async {
+        let signals = Signals::new()?;
         let control = Arc::new(Control::new(plan.settings.rate, plan.settings.burst));
         let mut emitter = Emitter::start(plan, control, Arc::new(SystemClock::default()))?;
         tokio::select! {
             () = emitter.over() => {}
-            signal = shutdown::requested() => signal?,
+            () = signals.requested() => {}
         }
         anyhow::Ok(emitter.finish().await)
     })?;

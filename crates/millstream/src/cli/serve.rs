@@ -11,7 +11,7 @@ use super::Verdict;
 use crate::config::{self, Roles, Settings, Source, address, units};
 use crate::emitter::{Control, Emitter, Mix, Plan, Target};
 use crate::output::note;
-use crate::shutdown;
+use crate::shutdown::Signals;
 use crate::telemetry::{self, LogFormat};
 use crate::wiring::{self, App, Doors};
 
@@ -55,12 +55,13 @@ pub(super) fn run(args: &Args) -> Verdict {
         let (limit, emit) = (settings.drain_timeout, settings.roles.emit.then(|| settings.emit.clone()));
         let control = emit.as_ref().map(|emit| Arc::new(Control::new(emit.rate, emit.burst)));
         let app = wiring::start(settings, doors, control.clone(), recorder)?;
+        let signals = Signals::new()?;
         announce(&app);
         let emitter = match (emit, control) {
             (Some(emit), Some(control)) => Some(emitting(emit, control, &app)?),
             _ => None,
         };
-        shutdown::requested().await?;
+        signals.requested().await;
         if let Some(emitter) = emitter {
             emitter.finish().await;
         }

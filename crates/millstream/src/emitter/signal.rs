@@ -9,8 +9,8 @@ use fastrand::Rng;
 use uuid::Uuid;
 
 const USERS: u32 = 1_000;
-/// Share of events that are injected to raise an anomaly.
-const INJECTED: f64 = 0.01;
+/// Events between two injections on average: with the bursts, one event in a hundred is injected.
+const GAP: u32 = 463;
 /// Logins of one user in a row: one more than the rule of ten, and one to be sure.
 const LOGIN_BURST: usize = 12;
 /// Events that a duplicate may repeat.
@@ -50,13 +50,18 @@ pub(crate) struct Generator {
     mix: Mix,
     /// The user of a login burst, and how many logins it still has.
     burst: (u32, usize),
+    /// Events until the next injection, and which of the three it is: in turn, so that a short run has each.
+    until_injection: u32,
+    injections: usize,
     recent: VecDeque<(Uuid, Box<[u8]>)>,
 }
 
 impl Generator {
     /// A generator; the same seed and mix give the same signals at the same times.
     pub(crate) fn new(seed: u64, mix: Mix) -> Self {
-        Self { rng: Rng::with_seed(seed), mix, burst: (0, 0), recent: VecDeque::with_capacity(RECENT) }
+        let mut rng = Rng::with_seed(seed);
+        let (until_injection, recent) = (rng.u32(1..2 * GAP), VecDeque::with_capacity(RECENT));
+        Self { rng, mix, burst: (0, 0), until_injection, injections: 0, recent }
     }
 
     /// Appends one signal as a line of JSON; gives its id.
@@ -101,15 +106,16 @@ impl Generator {
             return (Kind::Login, Some(Trigger::HighFrequency), self.burst.0);
         }
         let user = self.rng.u32(1..=USERS);
-        // One of three starts a burst, so that a start stands for this many events on average.
-        let mean_len = (LOGIN_BURST + 2) as f64 / 3.0;
-        if self.rng.f64() < INJECTED / mean_len {
-            return match self.rng.u8(0..3) {
-                0 => {
+        self.until_injection -= 1;
+        if self.until_injection == 0 {
+            self.until_injection = self.rng.u32(1..2 * GAP);
+            self.injections += 1;
+            return match self.injections % 3 {
+                1 => {
                     self.burst = (user, LOGIN_BURST - 1);
                     (Kind::Login, Some(Trigger::HighFrequency), user)
                 }
-                1 => (Kind::Purchase, Some(Trigger::HighValue), user),
+                2 => (Kind::Purchase, Some(Trigger::HighValue), user),
                 _ => (Kind::ApiCall, Some(Trigger::FailedRequest), user),
             };
         }
@@ -170,20 +176,7 @@ impl Generator {
                     one(rng, &["US", "EU", "ASIA", "CA"]),
                 ),
             ),
-            Kind::Purchase => {
-                let cents = if trigger == Some(Trigger::HighValue) { 150_000..=500_000 } else { 500..=200_000 };
-                let cents = rng.u32(cents);
-                put(
-                    out,
-                    format_args!(
-                        r#""amount":{}.{:02},"currency":"USD","product_id":"prod_{}","payment_method":"{}""#,
-                        cents / 100,
-                        cents % 100,
-                        rng.u32(100..=999),
-                        one(rng, &["credit_card", "paypal", "bank_transfer"]),
-                    ),
-                );
-            }
+            Kind::Purchase => purchase(rng, trigger == Some(Trigger::HighValue), out),
         }
         if let Some(trigger) = trigger {
             put(out, format_args!(r#","anomaly_trigger":"{}""#, trigger.name()));
@@ -250,6 +243,22 @@ impl Trigger {
 /// Everything up to the inside of the payload.
 fn head(out: &mut Vec<u8>, id: Uuid, user: u32, kind: &str, time: Millis) {
     put(out, format_args!(r#"{{"event_id":"{id}","user_id":{user},"type":"{kind}","timestamp":{time},"payload":{{"#));
+}
+
+/// A purchase of 5 to 2000, or of 1500 to 5000.
+fn purchase(rng: &mut Rng, high: bool, out: &mut Vec<u8>) {
+    let cents = if high { 150_000..=500_000 } else { 500..=200_000 };
+    let cents = rng.u32(cents);
+    put(
+        out,
+        format_args!(
+            r#""amount":{}.{:02},"currency":"USD","product_id":"prod_{}","payment_method":"{}""#,
+            cents / 100,
+            cents % 100,
+            rng.u32(100..=999),
+            one(rng, &["credit_card", "paypal", "bank_transfer"]),
+        ),
+    );
 }
 
 fn one<T: Copy>(rng: &mut Rng, choices: &[T]) -> T {

@@ -44,7 +44,7 @@ fn what_init_writes_passes_check_and_serves() {
     let order = r#"{"order_id":"o1","status":"placed","total":20000,"customer":{"id":"c9"}}"#;
     product.post_stored("orders", order);
     let anomalies = product.ask("/v1/anomalies?stream=orders");
-    assert_eq!(anomalies["anomalies"][0]["type"], "large_order", "{anomalies}");
+    assert_eq!(anomalies["anomalies"][0]["rule"], "large_order", "{anomalies}");
     product.stop();
 }
 

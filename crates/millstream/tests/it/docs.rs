@@ -33,7 +33,20 @@ fn sample_configurations_pass_check() {
 #[test]
 fn every_verb_is_in_the_document_of_the_command_line() {
     let text = document("docs/cli.md");
-    for verb in ["serve", "demo", "emit", "init", "check", "config show", "log inspect", "log verify", "verify", "bench", "completions", "version"] {
+    for verb in [
+        "serve",
+        "demo",
+        "emit",
+        "init",
+        "check",
+        "config show",
+        "log inspect",
+        "log verify",
+        "verify",
+        "bench",
+        "completions",
+        "version",
+    ] {
         assert!(text.contains(&format!("`{verb}")), "{verb} is not in docs/cli.md");
     }
 }
@@ -51,16 +64,17 @@ fn the_tour_of_the_readme_runs_as_it_stands_there() {
     let blocks = blocks(&readme, "sh");
     let lines = blocks.iter().flat_map(|block| block.lines()).filter(|line| line.contains("curl "));
     for line in lines {
-        let here = line
-            .replace("http://127.0.0.1:8000", &product.clients)
-            .replace("http://127.0.0.1:8001", &product.admin);
+        let here =
+            line.replace("http://127.0.0.1:8000", &product.clients).replace("http://127.0.0.1:8001", &product.admin);
         let output = Command::new("sh").args(["-c", &here]).current_dir(dir.path()).output().expect("sh");
         assert!(output.status.success(), "{line}\n{}", String::from_utf8_lossy(&output.stderr));
         let answer = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(!answer.trim().is_empty() && !answer.contains("error_code"), "{line}\n{answer}");
         said += &answer;
     }
-    for part in ["\"accepted_count\":1", "\"accepted_count\":2", "high_value_purchase", "\"duplicate_count\":1", "wrong_type"] {
+    for part in
+        ["\"accepted_count\":1", "\"accepted_count\":2", "high_value_purchase", "\"duplicate_count\":1", "wrong_type"]
+    {
         assert!(said.contains(part), "{part} is in none of the answers\n{said}");
     }
     product.stop();

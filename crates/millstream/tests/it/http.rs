@@ -8,39 +8,39 @@ use serde_json::Value;
 
 /// An answer.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
     /// The body as JSON.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
 
     /// Fails unless it has this status.
     #[track_caller]
-    pub fn expect(self, status: u16) -> Self {
+    pub(crate) fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
         self
     }
 }
 
 /// Reads `http://host:port/path`.
-pub fn get(url: &str) -> Answer {
+pub(crate) fn get(url: &str) -> Answer {
     exchange(url, "GET", &[], b"").unwrap_or_else(|error| panic!("{url}: {error}"))
 }
 
 /// Posts a body.
-pub fn post(url: &str, content_type: &str, body: &[u8]) -> Answer {
+pub(crate) fn post(url: &str, content_type: &str, body: &[u8]) -> Answer {
     let headers = [("content-type", content_type)];
     exchange(url, "POST", &headers, body).unwrap_or_else(|error| panic!("{url}: {error}"))
 }
 
 /// One request with its answer. A server may answer and hang up before it has read everything: the answer counts.
-pub fn exchange(url: &str, method: &str, headers: &[(&str, &str)], body: &[u8]) -> std::io::Result<Answer> {
+pub(crate) fn exchange(url: &str, method: &str, headers: &[(&str, &str)], body: &[u8]) -> std::io::Result<Answer> {
     let mut stream = begin(url, method, headers, body.len())?;
     let sent = stream.write_all(body);
     let answer = finish(stream);
@@ -51,7 +51,7 @@ pub fn exchange(url: &str, method: &str, headers: &[(&str, &str)], body: &[u8]) 
 }
 
 /// Sends the head of a request and keeps the rest for later.
-pub fn begin(url: &str, method: &str, headers: &[(&str, &str)], length: usize) -> std::io::Result<TcpStream> {
+pub(crate) fn begin(url: &str, method: &str, headers: &[(&str, &str)], length: usize) -> std::io::Result<TcpStream> {
     let rest = url.strip_prefix("http://").expect("a URL");
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let mut stream = TcpStream::connect(authority)?;
@@ -68,7 +68,7 @@ pub fn begin(url: &str, method: &str, headers: &[(&str, &str)], length: usize) -
 }
 
 /// Reads the answer to a request that is sent.
-pub fn finish(mut stream: TcpStream) -> std::io::Result<Answer> {
+pub(crate) fn finish(mut stream: TcpStream) -> std::io::Result<Answer> {
     let mut bytes = Vec::new();
     let read = stream.read_to_end(&mut bytes);
     let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {

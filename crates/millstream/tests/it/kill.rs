@@ -26,6 +26,7 @@ fn killed_in_the_middle_of_load_it_keeps_every_acknowledged_event_once() {
     let mut product = Product::start_at(dir.path(), &listen, &[]);
     let mut emitter = command(dir.path())
         .args(["emit", "--url", &format!("http://{listen}"), "--rate", "20000", "--duplicates", "1"])
+        .args(["--batch", "25", "--workers", "16"])
         .args(["--invalid", "1", "--acks", "acks", "--output", "json"])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

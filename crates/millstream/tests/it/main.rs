@@ -1,5 +1,7 @@
 //! The product as its users meet it: the real binary, its ports, its files, its exit codes.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on may panic")]
+
 mod bad_input;
 mod command_line;
 mod configuration;

@@ -1,9 +1,9 @@
 //! Real payloads: the examples of `@octokit/webhooks-examples`, through a user-defined stream and back, byte for byte.
 //!
-//! `MILLSTREAM_TEST_OCTOKIT` names the unpacked npm package; `cargo xtask test` fetches it.
+//! `MILLSTREAM_TEST_OCTOKIT` names the unpacked npm package, or one `index.json` of it; `cargo xtask test` fetches it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -50,7 +50,7 @@ fn real_payloads_come_back_byte_for_byte_in_order_per_key_and_after_a_restart() 
         return;
     };
     let payloads = payloads(Path::new(&folder_of_payloads));
-    assert!(payloads.len() > 300, "{} payloads are too few to be the package", payloads.len());
+    assert!(payloads.len() > 100, "{} payloads are too few to be the package", payloads.len());
     let dir = folder();
     write(dir.path(), "millstream.yaml", CONFIG);
     let product = Product::start(dir.path(), &[]);
@@ -78,11 +78,12 @@ fn real_payloads_come_back_byte_for_byte_in_order_per_key_and_after_a_restart() 
 
 /// Every example of the package as one line of JSON, escapes and order of keys as its authors wrote them.
 fn payloads(package: &Path) -> Vec<String> {
-    let mut files: Vec<PathBuf> = Vec::new();
-    for entry in std::fs::read_dir(package).expect("the package").map_while(Result::ok) {
-        files.push(entry.path().join("index.json"));
+    let mut files = vec![package.to_owned()];
+    if package.is_dir() {
+        let entries = std::fs::read_dir(package).expect("the package").map_while(Result::ok);
+        files = entries.map(|entry| entry.path().join("index.json")).collect();
+        files.sort();
     }
-    files.sort();
     let mut out = Vec::new();
     for file in files.iter().filter(|file| file.exists()) {
         #[derive(Deserialize)]

@@ -16,7 +16,7 @@ const LOOKS: usize = 3_000;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The binary with a clean environment: neither this machine's variables nor its folder take part.
-pub fn command(dir: &Path) -> Command {
+pub(crate) fn command(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_millstream"));
     command.current_dir(dir);
     let ours = |name: &str| name.starts_with("MILLSTREAM_") || name.starts_with("EMITTER_");
@@ -30,12 +30,12 @@ pub fn command(dir: &Path) -> Command {
 }
 
 /// Runs the binary to its end in a folder.
-pub fn run(dir: &Path, args: &[&str]) -> Output {
+pub(crate) fn run(dir: &Path, args: &[&str]) -> Output {
     command(dir).args(args).output().expect("the binary runs")
 }
 
 /// Runs a verb with `--output json`; gives its exit code and its document.
-pub fn run_json(dir: &Path, args: &[&str]) -> (i32, Value) {
+pub(crate) fn run_json(dir: &Path, args: &[&str]) -> (i32, Value) {
     let output = command(dir).args(args).args(["--output", "json"]).output().expect("the binary runs");
     let document = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|_| panic!("{args:?} printed no JSON: {}", String::from_utf8_lossy(&output.stderr)));
@@ -43,7 +43,7 @@ pub fn run_json(dir: &Path, args: &[&str]) -> (i32, Value) {
 }
 
 /// Looks again and again until something holds.
-pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let clock = SystemClock::default();
     for _ in 0..LOOKS {
         if holds() {
@@ -55,21 +55,21 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// A serving child. Dropped, it is killed.
-pub struct Product {
+pub(crate) struct Product {
     child: Child,
-    pub clients: String,
-    pub admin: String,
+    pub(crate) clients: String,
+    pub(crate) admin: String,
     lines: Arc<Mutex<Vec<String>>>,
 }
 
 impl Product {
     /// Starts `serve` on a data folder with more arguments, and waits for its doors.
-    pub fn start(dir: &Path, more: &[&str]) -> Self {
+    pub(crate) fn start(dir: &Path, more: &[&str]) -> Self {
         Self::start_at(dir, "127.0.0.1:0", more)
     }
 
     /// The same on a given address.
-    pub fn start_at(dir: &Path, listen: &str, more: &[&str]) -> Self {
+    pub(crate) fn start_at(dir: &Path, listen: &str, more: &[&str]) -> Self {
         let mut child = command(dir)
             .args(["serve", "--listen", listen, "--admin", "127.0.0.1:0", "--data-dir", "data"])
             .args(more)
@@ -101,17 +101,17 @@ impl Product {
     }
 
     /// What it said on its standard error so far.
-    pub fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         self.lines.lock().expect("no panic").join("\n")
     }
 
     /// A URL on the clients' port.
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.clients)
     }
 
     /// Posts NDJSON to a stream and waits until it is in the store.
-    pub fn post_stored(&self, stream: &str, lines: &str) -> Value {
+    pub(crate) fn post_stored(&self, stream: &str, lines: &str) -> Value {
         let url = self.url(&format!("/v1/streams/{stream}/events?ack=stored"));
         let answer = http::post(&url, "application/x-ndjson", lines.as_bytes()).json();
         assert_eq!(answer["ack"], "stored", "{answer}");
@@ -119,12 +119,12 @@ impl Product {
     }
 
     /// Reads JSON from the clients' port.
-    pub fn ask(&self, path: &str) -> Value {
+    pub(crate) fn ask(&self, path: &str) -> Value {
         http::get(&self.url(path)).expect(200).json()
     }
 
     /// Waits until everything in the log is in the store.
-    pub fn caught_up(&self) {
+    pub(crate) fn caught_up(&self) {
         until("the store has what the log has", || {
             let figures = http::get(&format!("{}/debug", self.admin)).json();
             let streams = figures["streams"].as_array().expect("streams");
@@ -133,30 +133,30 @@ impl Product {
     }
 
     /// Its resident memory now, in KiB; 0 where the system does not tell.
-    pub fn resident_kib(&self) -> u64 {
+    pub(crate) fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
     /// `kill -9`.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it ends");
     }
 
     /// Asks it to end, once.
-    pub fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         signal(self.child.id(), "TERM");
     }
 
     /// Waits for its end.
-    pub fn wait(mut self) -> ExitStatus {
+    pub(crate) fn wait(mut self) -> ExitStatus {
         self.child.wait().expect("it ends")
     }
 
     /// Asks it to end, and fails unless it ends well.
-    pub fn stop(self) {
+    pub(crate) fn stop(self) {
         self.terminate();
         let lines = self.lines.clone();
         let status = self.wait();
@@ -172,18 +172,18 @@ impl Drop for Product {
 }
 
 /// Sends a signal by its name.
-pub fn signal(pid: u32, name: &str) {
+pub(crate) fn signal(pid: u32, name: &str) {
     let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
     assert!(sent.expect("kill is there").success());
 }
 
 /// A folder for a test.
-pub fn folder() -> tempfile::TempDir {
+pub(crate) fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
 /// Writes a file of a test.
-pub fn write(dir: &Path, name: &str, content: &[u8]) -> PathBuf {
+pub(crate) fn write(dir: &Path, name: &str, content: &[u8]) -> PathBuf {
     let path = dir.join(name);
     #[expect(clippy::disallowed_methods, reason = "a test's own file")]
     std::fs::write(&path, content).expect("a file");
@@ -191,13 +191,13 @@ pub fn write(dir: &Path, name: &str, content: &[u8]) -> PathBuf {
 }
 
 /// Reads a file of a test.
-pub fn read(path: &Path) -> Vec<u8> {
+pub(crate) fn read(path: &Path) -> Vec<u8> {
     #[expect(clippy::disallowed_methods, reason = "a test's own file")]
     std::fs::read(path).expect("a file")
 }
 
 /// A port that was free a moment ago: for a server that must come back at the same address.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").port()
 }

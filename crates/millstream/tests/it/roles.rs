@@ -1,5 +1,8 @@
 //! Roles, and what is at which port.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use crate::http::{get, post};
 use crate::product::{Product, folder, until};
 
@@ -9,8 +12,19 @@ fn every_page_of_the_contract_answers() {
     let product = Product::start(dir.path(), &[]);
     product.post_stored("signals", r#"{"user_id":1,"type":"click","timestamp":1,"payload":{}}"#);
     let pages = [
-        "/", "/signals", "/anomalies", "/users/1/signals", "/metrics", "/health", "/healthz", "/readyz", "/version",
-        "/openapi.json", "/docs/", "/v1/events?stream=signals", "/v1/events/signals-0-0",
+        "/",
+        "/signals",
+        "/anomalies",
+        "/users/1/signals",
+        "/metrics",
+        "/health",
+        "/healthz",
+        "/readyz",
+        "/version",
+        "/openapi.json",
+        "/docs/",
+        "/v1/events?stream=signals",
+        "/v1/events/signals-0-0",
     ];
     // The user's partition is not known here, so that one page may be missing.
     for page in pages.iter().filter(|page| !page.ends_with("-0-0")) {
@@ -80,5 +94,20 @@ fn a_process_that_only_collects_does_only_that() {
     product.caught_up();
     assert_eq!(product.ask("/v1/events?stream=events")["events"].as_array().unwrap().len(), 1);
     post(&product.url("/v1/streams/events/events"), "application/json", b"{}").expect(404);
+    product.stop();
+}
+
+#[test]
+fn http_2_is_spoken_on_the_same_port() {
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let dir = folder();
+    let product = Product::start(dir.path(), &[]);
+    let mut stream = TcpStream::connect(product.clients.trim_start_matches("http://")).unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+    stream.write_all(&SETTINGS).unwrap();
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).unwrap();
+    assert_eq!(head[3], 4, "the server answers with its SETTINGS frame: {head:?}");
+    // It never says goodbye: that must not hold up the drain.
     product.stop();
 }
