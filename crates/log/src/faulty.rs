@@ -14,8 +14,10 @@ struct Plan {
     room: Option<u64>,
     /// Syncs that still succeed before one fails.
     syncs: Option<u64>,
-    /// Writes since the last sync of their file, oldest first: what was there before.
+    /// Writes since the last sync of their file, oldest first.
     unsynced: Vec<Unsynced>,
+    /// Files and folders made since the last sync of the folder that they are in.
+    unsynced_names: Vec<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -23,7 +25,7 @@ struct Unsynced {
     path: PathBuf,
     at: u64,
     before: Vec<u8>,
-    len: usize,
+    bytes: Vec<u8>,
 }
 
 /// A disk in a real folder that fails on demand. Copies share their faults.
@@ -43,26 +45,54 @@ impl FaultyDisk {
         self.plan().syncs = syncs;
     }
 
-    /// Cuts the power: every write since its file's last sync is kept, lost, or torn in the middle, by the seed. Call
-    /// it when no one writes any more.
+    /// Cuts the power: every write since its file's last sync is kept, lost, or torn in the middle, and every name since
+    /// its folder's last sync is kept or lost, by the seed. Call it when no one writes any more.
     ///
     /// # Errors
     /// As the system says.
     pub fn cut_power(&self, seed: u64) -> io::Result<()> {
         let mut chance = fastrand::Rng::with_seed(seed);
         let unsynced = std::mem::take(&mut self.plan().unsynced);
-        for write in unsynced.iter().rev() {
+        for write in unsynced.iter().rev().filter(|write| write.path.exists()) {
+            let mut before = vec![0; write.bytes.len()];
+            before[..write.before.len()].copy_from_slice(&write.before);
+            RealDisk.create(&write.path)?.write_at(&before, write.at)?;
+        }
+        for write in unsynced.iter().filter(|write| write.path.exists()) {
             let kept = match chance.u8(0..3) {
-                0 => write.len,
+                0 => write.bytes.len(),
                 1 => 0,
-                _ => chance.usize(0..=write.len),
+                _ => chance.usize(0..=write.bytes.len()),
             };
-            let Ok(file) = RealDisk.create(&write.path) else { continue };
-            let mut lost = vec![0; write.len];
-            lost[..write.before.len()].copy_from_slice(&write.before);
-            file.write_at(&lost[kept..], write.at + kept as u64)?;
+            RealDisk.create(&write.path)?.write_at(&write.bytes[..kept], write.at)?;
+        }
+        for name in std::mem::take(&mut self.plan().unsynced_names) {
+            if chance.bool() && name.is_dir() {
+                std::fs::remove_dir_all(&name)?;
+            } else if chance.bool() && name.is_file() {
+                RealDisk.remove(&name)?;
+            }
         }
         Ok(())
+    }
+
+    /// Takes note of a name that is made now, when it is not there yet.
+    fn note_name(&self, path: &Path) {
+        if !path.exists() {
+            self.plan().unsynced_names.push(path.to_owned());
+        }
+    }
+
+    /// One sync less until one fails.
+    fn spend_sync(&self) -> io::Result<()> {
+        match &mut self.plan().syncs {
+            Some(0) => Err(io::Error::other("the disk failed to sync")),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     fn plan(&self) -> MutexGuard<'_, Plan> {
@@ -82,6 +112,7 @@ struct FaultyFile {
 
 impl Disk for FaultyDisk {
     fn make_dir(&self, path: &Path) -> io::Result<()> {
+        self.note_name(path);
         RealDisk.make_dir(path)
     }
 
@@ -94,10 +125,14 @@ impl Disk for FaultyDisk {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.note_name(path);
         Ok(self.wrap(path, RealDisk.create(path)?))
     }
 
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        if let Some(room) = &mut self.plan().room {
+            *room = room.checked_sub(bytes.len() as u64).ok_or(io::ErrorKind::StorageFull)?;
+        }
         RealDisk.replace(path, bytes)
     }
 
@@ -106,6 +141,8 @@ impl Disk for FaultyDisk {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.spend_sync()?;
+        self.plan().unsynced_names.retain(|name| name.parent() != Some(path));
         RealDisk.sync_dir(path)
     }
 
@@ -132,20 +169,14 @@ impl DiskFile for FaultyFile {
         let mut before = vec![0; fits];
         let had = self.file.read_at(&mut before, at)?;
         before.truncate(had);
-        plan.unsynced.push(Unsynced { path: self.path.clone(), at, before, len: fits });
+        plan.unsynced.push(Unsynced { path: self.path.clone(), at, before, bytes: bytes[..fits].to_vec() });
         self.file.write_at(&bytes[..fits], at)?;
         if fits < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut plan = self.disk.plan();
-        if let Some(left) = &mut plan.syncs {
-            if *left == 0 {
-                return Err(io::Error::other("the disk failed to sync"));
-            }
-            *left -= 1;
-        }
-        plan.unsynced.retain(|write| write.path != self.path);
+        self.disk.spend_sync()?;
+        self.disk.plan().unsynced.retain(|write| write.path != self.path);
         self.file.sync()
     }
 

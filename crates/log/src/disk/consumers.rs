@@ -37,6 +37,8 @@ pub(super) fn commit(shared: &Arc<Shared>, consumer: &str, positions: &[Position
 
 /// Writes all positions to disk.
 pub(super) fn persist(shared: &Arc<Shared>) -> Result<(), LogError> {
+    // The newest positions must not be overtaken by older ones on their way to the file.
+    let _turn = shared.consumers_file.lock();
     let known = shared.consumers.lock().known.clone();
     manifest::store_consumers(shared.disk.as_ref(), &shared.dir, &known).map_err(|e| disk_error(&shared.dir, &e))
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use event::{Block, StreamId};
 
 use super::format::{FLAG_LZ4, FrameHead, SegmentHead};
-use super::shared::{Shared, disk_error, segment_file};
+use super::shared::{Segment, Shared, disk_error, segment_file};
 use super::walk::{Step, Walk};
 use crate::{Cursor, Damage, DamageKind, LogError};
 
@@ -44,10 +44,9 @@ impl DiskCursor {
     /// or at first the oldest that holds a wanted offset.
     fn place(&self) -> Option<Place> {
         let view = self.shared.stream(self.stream).view.read();
-        let head_len = SegmentHead::len(self.next.len());
         let index = match &self.open {
             None => {
-                let wanted = |s: &super::shared::Segment| {
+                let wanted = |s: &Segment| {
                     let news = |(want, end): (&Option<u64>, &u64)| want.is_some_and(|offset| offset < *end);
                     self.next.iter().zip(&s.index.next).any(news)
                 };
@@ -61,10 +60,19 @@ impl DiskCursor {
             }
         };
         let segment = view.segments.get(index)?;
-        let wanted = self.next.iter().enumerate().filter_map(|(p, want)| Some((p as u32, (*want)?)));
-        let starts = wanted.map(|(p, offset)| segment.index.before_offset(p, offset).unwrap_or(head_len));
-        let start = starts.min().unwrap_or(head_len);
+        let at_hand = self.open.as_ref().is_some_and(|(seq, _)| *seq == segment.seq);
+        // Looked for once a segment: it goes over all of its index.
+        let start = if at_hand { 0 } else { self.start_in(segment) };
         Some(Place { seq: segment.seq, start, len: segment.index.len, newest: index + 1 == view.segments.len() })
+    }
+
+    /// Where to start in a segment: no wanted record of it lies before. Its end, when it has none (yet).
+    fn start_in(&self, segment: &Segment) -> u64 {
+        let head_len = SegmentHead::len(self.next.len());
+        let wanted = self.next.iter().zip(&segment.index.next).enumerate();
+        let wanted = wanted.filter_map(|(p, (want, end))| Some((p as u32, want.filter(|offset| offset < end)?)));
+        let starts = wanted.map(|(p, offset)| segment.index.before_offset(p, offset).unwrap_or(head_len));
+        starts.min().unwrap_or(segment.index.len)
     }
 
     /// Reads on in one segment until `bytes_max` is reached or its end.
@@ -79,7 +87,7 @@ impl DiskCursor {
             _ => Walk::new(self.shared.disk.open(&path)?, state.partitions, place.start, place.len),
         };
         let mut bytes = 0;
-        while bytes < bytes_max {
+        while bytes < bytes_max.max(1) {
             match walk.step()? {
                 Step::Frame { at, head } => {
                     let want = self.next[head.partition as usize].filter(|want| *want < head.next_offset());
@@ -94,12 +102,11 @@ impl DiskCursor {
                     self.next[head.partition as usize] = Some(head.next_offset());
                 }
                 Step::Garbage { at, .. } => self.report(place.seq, at, DamageKind::Garbage, 0),
-                Step::Tail { at } => {
-                    self.report(place.seq, at, DamageKind::Garbage, 0);
-                    walk.seek(place.len);
-                    break;
-                }
-                Step::End { .. } => {
+                Step::Tail { at } | Step::End { at } => {
+                    // Frames were published up to the end: zeros before it are as bad as anything else.
+                    if at < place.len {
+                        self.report(place.seq, at, DamageKind::Garbage, 0);
+                    }
                     walk.seek(place.len);
                     break;
                 }
@@ -140,9 +147,9 @@ impl Cursor for DiskCursor {
             match self.read_segment(&place, bytes_max, &mut out) {
                 Ok(()) => {}
                 // Retention was faster: go on with the oldest that is left.
-                Err(error) if error.kind() == io::ErrorKind::NotFound && !place.newest => {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     self.open = None;
-                    let gone = |segment: &super::shared::Segment| segment.seq == place.seq;
+                    let gone = |segment: &Segment| segment.seq == place.seq;
                     if self.shared.stream(self.stream).view.read().segments.iter().any(gone) {
                         let path = self.shared.stream(self.stream).dir.join(segment_file(place.seq));
                         return Err(disk_error(&path, &error));

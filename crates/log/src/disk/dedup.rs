@@ -20,6 +20,7 @@ const STEPS: i64 = 64;
 /// The ids of one stream.
 #[derive(Debug)]
 pub(crate) struct DedupTable {
+    /// Empty until the first id: an idle stream costs no memory.
     entries: Vec<u64>,
     buckets: u64,
     step_ms: Millis,
@@ -31,9 +32,8 @@ pub(crate) struct DedupTable {
 impl DedupTable {
     pub(crate) fn new(dedup: Dedup) -> Self {
         let buckets = (dedup.ids_max + dedup.ids_max / 2).div_ceil(WAYS).clamp(1, u32::MAX as usize);
-        // A zeroed vector is mapped, not touched: an idle stream costs no memory.
         let step_ms = (dedup.within_ms / STEPS).max(1);
-        Self { entries: vec![0; buckets * WAYS], buckets: buckets as u64, step_ms, now: 0, evicted: 0 }
+        Self { entries: Vec::new(), buckets: buckets as u64, step_ms, now: 0, evicted: 0 }
     }
 
     /// How many ids had to go before their time since it was last asked.
@@ -44,6 +44,9 @@ impl DedupTable {
     /// Moves «now» forward and forgets what is past the window.
     pub(crate) fn advance(&mut self, now: Millis) {
         let now = now.div_euclid(self.step_ms);
+        if now < self.now - STEPS {
+            return self.restart(now);
+        }
         if now <= self.now {
             return;
         }
@@ -51,14 +54,23 @@ impl DedupTable {
         let passed = now - self.now;
         self.now = now;
         if passed > STEPS {
-            // Fresh zeros are mapped, not touched, so that this costs no memory either.
-            self.entries = vec![0; self.entries.len()];
+            self.entries = Vec::new();
             return;
         }
         for i in 0..self.entries.len() {
             if self.entries[i] != 0 && self.age(self.entries[i]) > STEPS {
                 self.entries[i] = 0;
             }
+        }
+    }
+
+    /// The clock had run ahead by more than the window and is back. What is known counts from now on: it would be known
+    /// until the clock is there again, and an id that may come again by then would be refused.
+    #[cold]
+    fn restart(&mut self, now: i64) {
+        self.now = now;
+        for entry in self.entries.iter_mut().filter(|entry| **entry != 0) {
+            *entry = *entry >> 8 << 8 | u64::from(now as u8);
         }
     }
 
@@ -70,7 +82,7 @@ impl DedupTable {
     #[inline]
     pub(crate) fn touch(&self, hash: u128) -> u64 {
         let (a, b) = self.buckets(hash);
-        self.entries[a] ^ self.entries[b]
+        self.entries.get(a).copied().unwrap_or(0) ^ self.entries.get(b).copied().unwrap_or(0)
     }
 
     /// Remembers an id as of «now»; false when it is known already.
@@ -85,6 +97,9 @@ impl DedupTable {
     }
 
     fn insert_at(&mut self, hash: u128, epoch: i64) -> bool {
+        if self.entries.is_empty() {
+            self.entries = vec![0; self.buckets as usize * WAYS];
+        }
         let (a, b) = self.buckets(hash);
         let print = Self::print(hash);
         let known = |bucket: usize| self.entries[bucket..bucket + WAYS].iter().any(|e| e >> 8 == print);
@@ -107,6 +122,9 @@ impl DedupTable {
 
     /// Forgets an id whose append failed.
     pub(crate) fn remove(&mut self, hash: u128) {
+        if self.entries.is_empty() {
+            return;
+        }
         let (a, b) = self.buckets(hash);
         let print = Self::print(hash);
         if let Some(slot) = (a..a + WAYS).chain(b..b + WAYS).find(|i| self.entries[*i] >> 8 == print) {
@@ -148,6 +166,17 @@ mod tests {
         table.advance(1_006_400);
         assert!(!table.insert(hash(1)), "the window has not passed");
         table.advance(1_006_600);
+        assert!(table.insert(hash(1)), "the window has passed");
+    }
+
+    #[test]
+    fn an_id_is_not_known_for_ever_because_the_clock_ran_ahead_once() {
+        let mut table = table(1000);
+        table.advance(1_000_000_000);
+        assert!(table.insert(hash(1)));
+        table.advance(1_000_000);
+        assert!(!table.insert(hash(1)), "it came within the window, whatever the clock said");
+        table.advance(1_000_000 + 6_600);
         assert!(table.insert(hash(1)), "the window has passed");
     }
 

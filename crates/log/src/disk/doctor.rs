@@ -5,11 +5,9 @@ use std::path::Path;
 
 use event::Millis;
 
-use super::format::SegmentHead;
-use super::manifest::{self, Manifest};
-use super::recover::{self, Report};
-use super::shared::segment_file;
-use super::walk::Walk;
+use super::manifest;
+use super::recover::{self, Ask};
+use super::shared::{segment_file, segment_seq};
 use crate::disk_port::Disk;
 use crate::{Damage, DamageKind};
 
@@ -58,9 +56,10 @@ pub struct Verification {
 /// When the folder cannot be read.
 pub fn inspect(disk: &dyn Disk, dir: &Path) -> io::Result<Inspection> {
     let mut out = Inspection::default();
-    for (stream, manifest) in streams(disk, dir)? {
-        let known = vec![0; manifest.partitions as usize];
-        let recovered = recover::recover(disk, &dir.join(&stream), &stream, manifest.partitions, &known)?;
+    for (stream, partitions) in streams(disk, dir)? {
+        let known = vec![0; partitions as usize];
+        let ask = Ask { name: &stream, partitions, known: &known, believe: true };
+        let recovered = recover::recover(disk, &dir.join(&stream), &ask, &mut |_| ())?;
         for segment in recovered.view.segments {
             let index = &segment.index;
             out.segments.push(SegmentReport {
@@ -82,7 +81,8 @@ pub fn inspect(disk: &dyn Disk, dir: &Path) -> io::Result<Inspection> {
     Ok(out)
 }
 
-/// Reads every byte of a log and checks every checksum; believes no sidecar. `progress` gets bytes done and in all.
+/// Reads every byte of a log and checks every checksum; believes no sidecar. `progress` gets bytes done and in all. The
+/// log may be open elsewhere, being written.
 ///
 /// # Errors
 /// When the folder cannot be read.
@@ -90,51 +90,52 @@ pub fn verify(disk: &dyn Disk, dir: &Path, progress: &mut dyn FnMut(u64, u64)) -
     let mut out = Verification::default();
     let streams = streams(disk, dir)?;
     let consumers = manifest::load_consumers(disk, dir);
-    let total = total_bytes(disk, dir, &streams)?;
-    for (stream, manifest) in streams {
-        let stream_dir = dir.join(&stream);
-        let mut seen = vec![0; manifest.partitions as usize];
+    let live = disk.lock(&dir.join("lock")).is_ok_and(|free| free.is_none());
+    let (mut done, total) = (0, total_bytes(disk, dir, &streams)?);
+    for (stream, partitions) in streams {
+        let mut known = vec![0; partitions as usize];
         for (partition, offset) in consumers.values().filter_map(|s| s.get(&stream)).flatten() {
-            if let Some(slot) = seen.get_mut(*partition as usize) {
+            if let Some(slot) = known.get_mut(*partition as usize) {
                 *slot = (*slot).max(*offset);
             }
         }
-        let recovered = recover::recover(disk, &stream_dir, &stream, manifest.partitions, &seen)?;
-        // What is missing as a whole comes from there; what is broken inside, from walking every segment anew.
-        let whole = |d: &Damage| matches!(d.kind, DamageKind::MissingSegment | DamageKind::BadSegmentHeader);
-        out.damaged.extend(recovered.damage.into_iter().filter(whole));
-        let newest = recovered.view.segments.last().map(|s| s.seq);
-        for segment in recovered.view.segments {
-            let file = disk.open(&stream_dir.join(segment_file(segment.seq)))?;
-            let len = file.len()?;
-            let walk = Walk::new(file, manifest.partitions, SegmentHead::len(segment.base.len()), len);
-            let mut report = Report { stream: &stream, damage: Vec::new() };
-            let index =
-                recover::walk_segment(walk, segment.seq, &segment.base, newest == Some(segment.seq), &mut report)?;
-            let corrupt = report.damage.iter().filter(|d| d.kind == DamageKind::CorruptFrame);
-            out.records += index.records - corrupt.map(|d| d.records_lost).sum::<u64>();
-            out.segments += 1;
-            out.bytes += index.len;
-            out.damaged.extend(report.damage);
-            progress(out.bytes, total);
+        let ask = Ask { name: &stream, partitions, known: &known, believe: false };
+        let mut each = |bytes| {
+            done += bytes;
+            progress(done, total.max(done));
+        };
+        let mut read = recover::recover(disk, &dir.join(&stream), &ask, &mut each)?;
+        if live && !read.damage.is_empty() {
+            // What is being written looks broken for a moment: only what is broken twice is, and no tail is torn yet.
+            let again = recover::recover(disk, &dir.join(&stream), &ask, &mut |_| ())?.damage;
+            let same = |d: &Damage| again.iter().any(|a| (&a.file, a.offset, a.kind) == (&d.file, d.offset, d.kind));
+            read.damage.retain(|d| d.kind != DamageKind::TornTail && same(d));
         }
+        let corrupt = read.damage.iter().filter(|d| d.kind == DamageKind::CorruptFrame);
+        let lost = corrupt.map(|d| d.records_lost).sum::<u64>();
+        out.records += read.view.segments.iter().map(|s| s.index.records).sum::<u64>().saturating_sub(lost);
+        out.segments += read.view.segments.len() as u64;
+        out.bytes += read.view.segments.iter().map(|s| s.index.len).sum::<u64>();
+        out.damaged.extend(read.damage);
     }
     Ok(out)
 }
 
-fn total_bytes(disk: &dyn Disk, dir: &Path, streams: &[(String, Manifest)]) -> io::Result<u64> {
+fn total_bytes(disk: &dyn Disk, dir: &Path, streams: &[(String, u32)]) -> io::Result<u64> {
     let mut total = 0;
     for (stream, _) in streams {
         let dir = dir.join(stream);
-        for file in disk.list(&dir)?.iter().filter(|f| f.ends_with(".seg")) {
-            total += disk.open(&dir.join(file))?.len()?;
+        for file in disk.list(&dir)?.iter().filter(|f| segment_seq(f).is_some()) {
+            // One that retention removes meanwhile counts for nothing.
+            total += disk.open(&dir.join(file)).and_then(|file| file.len()).unwrap_or(0);
         }
     }
     Ok(total)
 }
 
-/// The streams that a folder holds: every folder in it with a manifest.
-fn streams(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<(String, Manifest)>> {
+/// The streams that a folder holds, with their numbers of partitions.
+fn streams(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<(String, u32)>> {
+    let partitions = |name: &str| recover::partitions_on_disk(disk, &dir.join(name)).ok().flatten();
     let names = disk.list(dir)?.into_iter();
-    Ok(names.filter_map(|name| Some((name.clone(), Manifest::load(disk, &dir.join(&name))?))).collect())
+    Ok(names.filter_map(|name| partitions(&name).map(|partitions| (name, partitions))).collect())
 }

@@ -119,7 +119,8 @@ impl FrameHead {
         let bounded = this.raw_len as usize <= bytes_max
             && this.body_len as usize <= bytes_max
             && this.count > 0
-            && this.count as usize * ENTRY_BYTES <= this.raw_len as usize;
+            && this.count as usize * ENTRY_BYTES <= this.raw_len as usize
+            && this.base_offset.checked_add(u64::from(this.count)).is_some();
         bounded.then_some(this)
     }
 

@@ -85,10 +85,17 @@ pub(super) fn store_consumers(disk: &dyn Disk, dir: &Path, consumers: &Consumers
     disk.replace(&dir.join(CONSUMERS), text.as_bytes())
 }
 
+/// Longer than any small file is; one that claims more is damaged.
+const SMALL_FILE_BYTES_MAX: u64 = 64 << 20;
+
 /// The whole of a small file.
 pub(super) fn read_all(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
     let file = disk.open(path)?;
-    let mut bytes = vec![0; file.len()? as usize];
+    let len = file.len()?;
+    if len > SMALL_FILE_BYTES_MAX {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    let mut bytes = vec![0; len as usize];
     let got = file.read_at(&mut bytes, 0)?;
     bytes.truncate(got);
     Ok(bytes)

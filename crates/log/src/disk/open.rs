@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use super::dedup::DedupTable;
 use super::manifest::{self, Manifest};
 use super::place::Stage;
-use super::recover::{self, Recovered};
+use super::recover::{self, Ask, Recovered};
 use super::segment::ActiveSegment;
 use super::shared::{KnownConsumers, Shared, StreamState, disk_error, index_file, segment_file};
 use super::writer::{StreamWriter, Writer};
@@ -48,8 +48,15 @@ pub(super) fn open(
         let writer = stream_writer(disk.as_ref(), &stream_dir, stream, &recovered, &settings, clock.now());
         writers.push(writer.map_err(|e| disk_error(&stream_dir, &e))?);
         damage.extend(recovered.damage);
-        let view = RwLock::new(recovered.view);
-        streams.push(StreamState { name: stream.name.clone(), dir: stream_dir, partitions: stream.partitions, view });
+        let (view, files) = (RwLock::new(recovered.view), Mutex::new(()));
+        let (name, partitions) = (stream.name.clone(), stream.partitions);
+        streams.push(StreamState { name, dir: stream_dir, partitions, view, files });
+    }
+    // A folder whose name a power cut loses takes every answered event in it along.
+    disk.sync_dir(dir).map_err(at_dir)?;
+    if let Some(parent) = dir.parent() {
+        // The folder around may be anybody's: without the right to open it, this much is left to the system.
+        let _ = disk.sync_dir(parent);
     }
     let shared = Arc::new(Shared {
         catalog,
@@ -59,6 +66,7 @@ pub(super) fn open(
         hasher: IdHasher::new(seed),
         streams,
         consumers: Mutex::new(KnownConsumers { known, kept_at: 0 }),
+        consumers_file: Mutex::new(()),
         commits: tokio::sync::watch::Sender::new(0),
         moment: Mutex::new(1),
         moved: Condvar::new(),
@@ -79,23 +87,35 @@ pub(super) fn open(
 fn open_stream(disk: &dyn Disk, dir: &Path, stream: &Stream, seen: &[u64]) -> Result<Recovered, LogError> {
     let at_dir = |error: io::Error| disk_error(dir, &error);
     disk.make_dir(dir).map_err(at_dir)?;
-    if let Some(made) = Manifest::load(disk, dir)
-        && made.partitions != stream.partitions
-    {
+    let made = recover::partitions_on_disk(disk, dir).map_err(at_dir)?;
+    if let Some(on_disk) = made.filter(|made| *made != stream.partitions) {
         let (stream, configured) = (stream.name.clone(), stream.partitions);
-        return Err(LogError::Partitions { stream, on_disk: made.partitions, configured });
+        return Err(LogError::Partitions { stream, on_disk, configured });
     }
-    let recovered = recover::recover(disk, dir, &stream.name, stream.partitions, seen).map_err(at_dir)?;
-    let finished = recovered.view.segments.split_last().map_or(&[][..], |(_, older)| older);
-    for segment in finished {
-        let file = segment_file(segment.seq);
-        let whole = !recovered.damage.iter().any(|d| d.file == file);
-        // A damaged segment gets none, so that every start sees and reports it.
-        if whole && disk.open(&dir.join(index_file(segment.seq))).is_err() {
-            disk.replace(&dir.join(index_file(segment.seq)), &segment.index.encode()).map_err(at_dir)?;
+    let ask = Ask { name: &stream.name, partitions: stream.partitions, known: seen, believe: true };
+    let recovered = recover::recover(disk, dir, &ask, &mut |_| ()).map_err(at_dir)?;
+    settle(disk, dir, &recovered).map_err(at_dir)?;
+    Ok(recovered)
+}
+
+/// Leaves every segment that was walked durable, cut where its frames end, and with a sidecar.
+fn settle(disk: &dyn Disk, dir: &Path, recovered: &Recovered) -> io::Result<()> {
+    for segment in recovered.view.segments.iter().filter(|s| recovered.walked.contains(&s.seq)) {
+        let name = segment_file(segment.seq);
+        let file = disk.create(&dir.join(&name))?;
+        let whole = !recovered.damage.iter().any(|d| d.file == name && d.kind != DamageKind::TornTail);
+        if whole {
+            file.set_len(segment.index.len)?;
+        }
+        // A process that died between write and sync left frames that may be in the system's cache only. A sender that
+        // tries again is told that they are there, so they must be.
+        file.sync()?;
+        // A damaged segment gets no sidecar, so that every start sees and reports it.
+        if whole && let Err(error) = disk.replace(&dir.join(index_file(segment.seq)), &segment.index.encode()) {
+            tracing::warn!(%error, file = name, "a segment has no sidecar; the next start walks it");
         }
     }
-    Ok(recovered)
+    Ok(())
 }
 
 /// The writing side of a stream: goes on with the newest segment unless it is damaged inside.
@@ -115,16 +135,17 @@ fn stream_writer(
         let each = |id, at| {
             table.restore(id, at);
         };
-        recover::recent_ids(disk, dir, view, since, settings.ids_max as u64, each)?;
+        recover::recent_ids(disk, dir, recovered, since, settings.ids_max as u64, each)?;
     }
     let newest = view.segments.last().filter(|segment| {
         let file = segment_file(segment.seq);
         let damaged = |d: &crate::Damage| d.file == file && d.kind != DamageKind::TornTail;
-        !recovered.damage.iter().any(damaged) && segment.index.len < settings.segment_bytes
+        let room = segment.index.records == 0 || segment.index.len < settings.segment_bytes;
+        !recovered.damage.iter().any(damaged) && room
     });
     let active = newest.map(|s| ActiveSegment::resume(disk, dir, s.seq, s.index.len)).transpose()?;
-    let on_disk = disk.list(dir)?.iter().filter_map(|f| f.strip_suffix(".seg")?.parse::<u64>().ok()).max();
-    let manifest = Manifest::load(disk, dir).filter(|m| m.last_seq > 0 || on_disk.is_some()).map(|m| m.last_seq);
-    let next_seq = on_disk.max(manifest).map_or(0, |seq| seq + 1);
+    // A file beyond these was being made as the power went, and is made again.
+    let made = view.segments.last().map(|s| s.seq).max(Manifest::load(disk, dir).map(|m| m.last_seq));
+    let next_seq = made.map_or(0, |seq| seq + 1);
     Ok(StreamWriter { stage: Stage::new(view.next.clone(), dedup, settings.compress), active, next_seq })
 }

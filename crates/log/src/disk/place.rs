@@ -17,6 +17,8 @@ struct Lane {
     /// Id hashes as they go to the frame.
     ids: Vec<u8>,
     any_id: bool,
+    /// Whether a record has no event time: it gets the time of append, which is known when the frame is sealed.
+    any_untimed: bool,
     first_time: Millis,
     last_time: Millis,
     /// The offset of the first record in `block`.
@@ -51,6 +53,7 @@ impl Stage {
             block: BlockBuilder::default(),
             ids: Vec::new(),
             any_id: false,
+            any_untimed: false,
             first_time: Millis::MAX,
             last_time: Millis::MIN,
             base: *next,
@@ -136,9 +139,12 @@ impl Stage {
         lane.block.push(batch, draft);
         lane.ids.extend_from_slice(&draft.id_hash.to_le_bytes());
         lane.any_id |= draft.id_hash != 0;
-        let time = if draft.time == NO_TIME { now } else { draft.time };
-        lane.first_time = lane.first_time.min(time);
-        lane.last_time = lane.last_time.max(time);
+        if draft.time == NO_TIME {
+            lane.any_untimed = true;
+        } else {
+            lane.first_time = lane.first_time.min(draft.time);
+            lane.last_time = lane.last_time.max(draft.time);
+        }
         let first = lane.batch_first == u64::MAX;
         if first {
             lane.batch_first = self.next[p];
@@ -159,6 +165,10 @@ impl Stage {
 
     fn seal_lane(&mut self, p: usize, now: Millis) {
         let lane = &mut self.lanes[p];
+        if lane.any_untimed {
+            lane.first_time = lane.first_time.min(now);
+            lane.last_time = lane.last_time.max(now);
+        }
         let count = lane.block.len() as u32;
         let raw = lane.block.body();
         let start = self.out.len();
@@ -228,6 +238,7 @@ impl Lane {
         self.block.clear();
         self.ids.clear();
         self.any_id = false;
+        self.any_untimed = false;
         self.first_time = Millis::MAX;
         self.last_time = Millis::MIN;
     }

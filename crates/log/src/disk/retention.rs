@@ -24,10 +24,11 @@ fn trim_stream(shared: &Arc<Shared>, id: StreamId, retention: Retention) -> io::
     let now = shared.clock.now();
     let mut freed = 0;
     loop {
-        // The view is held only to decide and to take the segment out; files go afterwards, and readers that have them
-        // open read on undisturbed.
-        let segment = {
-            let mut view = state.view.write();
+        // The view is locked only to decide and to take the segment out; readers that have its file open read on
+        // undisturbed.
+        let _files = state.files.lock();
+        let (first_seq, last_seq) = {
+            let view = state.view.read();
             let total: u64 = view.segments.iter().map(|s| s.index.len).sum();
             let Some(oldest) = view.segments.first().filter(|_| view.segments.len() > 1) else { break };
             let old = retention.age_ms.is_some_and(|age| oldest.index.last_appended < now - age);
@@ -39,10 +40,12 @@ fn trim_stream(shared: &Arc<Shared>, id: StreamId, retention: Retention) -> io::
                 tracing::warn!(stream = state.name, partition, segment = oldest.seq, "retention waits for a consumer");
                 break;
             }
-            let (first_seq, last_seq) = (view.segments[1].seq, view.segments[view.segments.len() - 1].seq);
-            Manifest { partitions: state.partitions, first_seq, last_seq }.store(shared.disk.as_ref(), &state.dir)?;
-            view.segments.remove(0)
+            (view.segments[1].seq, view.segments[view.segments.len() - 1].seq)
         };
+        Manifest { partitions: state.partitions, first_seq, last_seq }.store(shared.disk.as_ref(), &state.dir)?;
+        // Were the file gone and the manifest still the old one after a power cut, the segment would look lost.
+        shared.disk.sync_dir(&state.dir)?;
+        let segment = state.view.write().segments.remove(0);
         shared.disk.remove(&state.dir.join(segment_file(segment.seq)))?;
         match shared.disk.remove(&state.dir.join(index_file(segment.seq))) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

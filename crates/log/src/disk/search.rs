@@ -49,31 +49,35 @@ fn start_in(segment: &Segment, partition: u32, time: Millis) -> u64 {
 /// See `Log::find`.
 pub(super) fn find(shared: &Arc<Shared>, stream: StreamId, id_hash: u128) -> Result<Option<Position>, LogError> {
     let state = shared.stream(stream);
-    let newest: Vec<Segment> = state.view.read().segments.iter().rev().take(FIND_SEGMENTS).cloned().collect();
-    for segment in newest {
-        let found = find_in(shared, stream, &segment, id_hash);
-        if let Some(found) = found.map_err(|e| disk_error(&state.dir, &e))? {
-            return Ok(Some(found));
+    let place = |segment: &Segment| (segment.seq, segment.index.len);
+    let newest: Vec<_> = state.view.read().segments.iter().rev().take(FIND_SEGMENTS).map(place).collect();
+    for (seq, len) in newest {
+        match find_in(shared, stream, seq, len, id_hash) {
+            Ok(None) => {}
+            // Retention was faster.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            found => return found.map_err(|e| disk_error(&state.dir, &e)),
         }
     }
     Ok(None)
 }
 
-fn find_in(shared: &Arc<Shared>, stream: StreamId, segment: &Segment, id_hash: u128) -> io::Result<Option<Position>> {
+/// The last record with this id in a segment.
+fn find_in(shared: &Shared, stream: StreamId, seq: u64, len: u64, id_hash: u128) -> io::Result<Option<Position>> {
     let state = shared.stream(stream);
-    let file = shared.disk.open(&state.dir.join(segment_file(segment.seq)))?;
-    let start = SegmentHead::len(segment.base.len());
-    let mut walk = Walk::new(file, state.partitions, start, segment.index.len);
+    let file = shared.disk.open(&state.dir.join(segment_file(seq)))?;
+    let mut walk = Walk::new(file, state.partitions, SegmentHead::len(state.partitions as usize), len);
+    let mut found = None;
     loop {
         match walk.step()? {
             Step::Frame { at, head } => {
-                if let Some(i) = walk.ids(at, &head)?.position(|id| id == id_hash) {
+                if let Some((i, _)) = walk.ids(at, &head)?.enumerate().filter(|(_, id)| *id == id_hash).last() {
                     let offset = head.base_offset + i as u64;
-                    return Ok(Some(Position { stream, partition: head.partition, offset }));
+                    found = Some(Position { stream, partition: head.partition, offset });
                 }
             }
             Step::Garbage { .. } => {}
-            Step::Tail { .. } | Step::End { .. } => return Ok(None),
+            Step::Tail { .. } | Step::End { .. } => return Ok(found),
         }
     }
 }

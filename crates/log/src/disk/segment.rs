@@ -6,12 +6,37 @@ use std::path::Path;
 use event::{Millis, limits};
 
 use super::format::SegmentHead;
-use super::index::SegmentIndex;
-use super::shared::{index_file, segment_file};
+use super::shared::{disk_error, index_file, segment_file};
+use crate::LogError;
 use crate::disk_port::{Disk, DiskFile};
 
 /// Room reserved at once: within it a sync writes no metadata, which makes it three times as fast.
 const RESERVE_BYTES: u64 = 32 << 20;
+
+/// Why a segment could not be made, written or finished.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The disk refused: what was durable still is, the rest can be taken back.
+    Refused(io::Error),
+    /// A sync failed: what is on disk is not known.
+    Unsynced(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl Failure {
+    /// As the sender is told it.
+    pub(super) fn told(&self, dir: &Path) -> LogError {
+        match self {
+            Self::Refused(error) => LogError::Full(disk_error(dir, error).to_string()),
+            Self::Unsynced(error) => LogError::Poisoned(format!("the disk failed: {}", disk_error(dir, error))),
+        }
+    }
+}
 
 /// An open segment.
 pub(super) struct ActiveSegment {
@@ -24,13 +49,13 @@ pub(super) struct ActiveSegment {
 
 impl ActiveSegment {
     /// Makes a segment. Its head is durable before any frame is.
-    pub(super) fn create(disk: &dyn Disk, dir: &Path, seq: u64, now: Millis, base: &[u64]) -> io::Result<Self> {
+    pub(super) fn create(disk: &dyn Disk, dir: &Path, seq: u64, now: Millis, base: &[u64]) -> Result<Self, Failure> {
         let head = SegmentHead { seq, created: now, base: base.to_vec() }.encode();
         let file = disk.create(&dir.join(segment_file(seq)))?;
         file.set_len(0)?;
         file.write_at(&head, 0)?;
-        file.sync()?;
-        disk.sync_dir(dir)?;
+        file.sync().map_err(Failure::Unsynced)?;
+        disk.sync_dir(dir).map_err(Failure::Unsynced)?;
         Ok(Self { file, seq, len: head.len() as u64, reserved: head.len() as u64 })
     }
 
@@ -42,7 +67,7 @@ impl ActiveSegment {
     }
 
     /// Writes frames behind the last ones, not yet durable and not yet counted.
-    pub(super) fn write(&mut self, frames: &[u8]) -> io::Result<()> {
+    pub(super) fn write(&mut self, frames: &[u8]) -> Result<(), Failure> {
         let end = self.len + frames.len() as u64;
         if end > self.reserved {
             let reserve = end.next_multiple_of(RESERVE_BYTES).min(limits::SEGMENT_BYTES.max(end));
@@ -50,24 +75,33 @@ impl ActiveSegment {
             let reserved = if self.file.allocate(reserve).is_ok() { reserve } else { end };
             self.reserved = reserved;
         }
-        self.file.write_at(frames, self.len)
+        Ok(self.file.write_at(frames, self.len)?)
     }
 
     /// Makes what was written durable.
-    pub(super) fn sync(&self) -> io::Result<()> {
-        self.file.sync()
+    pub(super) fn sync(&self) -> Result<(), Failure> {
+        self.file.sync().map_err(Failure::Unsynced)
     }
 
-    /// Takes back what was written since the last sync.
-    pub(super) fn take_back(&mut self) -> io::Result<()> {
+    /// Takes back what was written since the last sync, for good: a power cut must not bring it back.
+    pub(super) fn take_back(&mut self) -> Result<(), Failure> {
         self.reserved = self.len;
+        self.file.set_len(self.len)?;
+        self.sync()
+    }
+
+    /// Cuts what a failed sync left. The next start would find it in the system's cache, sound to read and not on disk.
+    pub(super) fn abandon(&self) -> io::Result<()> {
         self.file.set_len(self.len)
     }
 
     /// Cuts the reserve and writes the sidecar, so that opening the log need not walk this segment.
-    pub(super) fn finish(self, disk: &dyn Disk, dir: &Path, index: &SegmentIndex) -> io::Result<()> {
+    pub(super) fn finish(self, disk: &dyn Disk, dir: &Path, sidecar: &[u8]) -> Result<(), Failure> {
         self.file.set_len(self.len)?;
-        self.file.sync()?;
-        disk.replace(&dir.join(index_file(self.seq)), &index.encode())
+        self.sync()?;
+        if let Err(error) = disk.replace(&dir.join(index_file(self.seq)), sidecar) {
+            tracing::warn!(%error, segment = self.seq, "a segment has no sidecar; the next start walks it");
+        }
+        Ok(())
     }
 }

@@ -48,6 +48,9 @@ pub(super) struct StreamState {
     pub(super) dir: PathBuf,
     pub(super) partitions: u32,
     pub(super) view: RwLock<View>,
+    /// Held by whoever adds or drops a segment, while files are made, synced and removed. The view is locked only for the
+    /// moment in which it changes, so that no reader waits for a disk.
+    pub(super) files: Mutex<()>,
 }
 
 /// How far consumers have come: by consumer, stream and partition the next offset.
@@ -69,6 +72,8 @@ pub(super) struct Shared {
     pub(super) hasher: IdHasher,
     pub(super) streams: Vec<StreamState>,
     pub(super) consumers: Mutex<KnownConsumers>,
+    /// Held while they are written to their file.
+    pub(super) consumers_file: Mutex<()>,
     /// Turns whenever a consumer commits.
     pub(super) commits: tokio::sync::watch::Sender<u64>,
     /// Grows with every publication.
@@ -117,6 +122,12 @@ impl Shared {
 /// The file name of a segment.
 pub(super) fn segment_file(seq: u64) -> String {
     format!("{seq:010}.seg")
+}
+
+/// The sequence number in a segment's file name; `None` for any other file.
+pub(super) fn segment_seq(file: &str) -> Option<u64> {
+    let seq = file.strip_suffix(".seg")?.parse().ok()?;
+    (segment_file(seq) == file).then_some(seq)
 }
 
 /// The file name of a segment's sidecar.

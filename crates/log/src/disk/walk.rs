@@ -114,7 +114,10 @@ impl Walk {
     /// The first place at or after `at` where a sound frame starts.
     fn search(&mut self, mut at: u64) -> io::Result<Option<u64>> {
         while at + FRAME_HEADER as u64 <= self.end {
-            let bytes = self.fill(at, READ_BYTES.min((self.end - at) as usize))?;
+            // What is read already is looked through first: bytes full of false starts are not read anew for each.
+            let left = (self.buf_at + self.buf.len() as u64).saturating_sub(at.max(self.buf_at)) as usize;
+            let want = if at >= self.buf_at && left >= 4 { left } else { READ_BYTES };
+            let bytes = self.fill(at, want.min((self.end - at) as usize))?;
             let len = bytes.len();
             match bytes.windows(4).position(|w| w == FRAME_MAGIC) {
                 Some(found) => {

@@ -4,7 +4,6 @@
 //! nothing is answered before it is published. A failed write takes the group back; a failed sync poisons the log, since
 //! what is on disk is then unknown (the kernel may have dropped the pages and will not say so again).
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
@@ -15,11 +14,13 @@ use tokio::sync::oneshot;
 
 use super::DiskSettings;
 use super::dedup::DedupTable;
+use super::format::SegmentHead;
 use super::index::SegmentIndex;
 use super::manifest::Manifest;
 use super::place::Stage;
-use super::segment::ActiveSegment;
-use super::shared::{Segment, Shared, disk_error};
+use super::segment::{ActiveSegment, Failure};
+use super::shared::{Segment, Shared, StreamState};
+use crate::disk_port::Disk;
 use crate::{Append, LogError, Placed};
 
 /// Everything that can reach the writer.
@@ -133,13 +134,15 @@ impl Writer {
         for stream in &self.dirty {
             self.streams[usize::from(stream.0)].stage.seal(now);
         }
-        if let Err(error) = self.write(now) {
-            return self.take_back(&error);
+        match self.write(now) {
+            Ok(()) => {}
+            Err(LogError::Poisoned(reason)) => return self.poison(reason),
+            Err(error) => return self.take_back(&error),
         }
         // Asked for memory only: the bytes have left this process and outlive it, though not yet the machine.
         self.answer_where(|ack| ack == Ack::Memory);
         if let Err(error) = self.sync() {
-            return self.poison(&error);
+            return self.poison(error.to_string());
         }
         self.publish();
         self.group_requests.record(self.group.len() as f64);
@@ -156,25 +159,26 @@ impl Writer {
                 continue;
             }
             let state = self.shared.stream(*stream);
-            let full =
-                |active: &ActiveSegment| active.len + writer.stage.out.len() as u64 > self.settings.segment_bytes;
+            let empty = SegmentHead::len(state.partitions as usize);
+            let end = |active: &ActiveSegment| active.len + writer.stage.out.len() as u64;
+            // A group larger than a segment has one of its own; an empty one that waits for it is not passed over.
+            let full = |active: &ActiveSegment| active.len > empty && end(active) > self.settings.segment_bytes;
             if writer.active.as_ref().is_none_or(full) {
-                roll(&self.shared, *stream, writer, now)
-                    .map_err(|e| LogError::Full(disk_error(&state.dir, &e).to_string()))?;
+                roll(&self.shared, *stream, writer, now).map_err(|failure| failure.told(&state.dir))?;
             }
             if let Some(active) = &mut writer.active {
-                active.write(&writer.stage.out).map_err(|e| LogError::Full(disk_error(&state.dir, &e).to_string()))?;
+                active.write(&writer.stage.out).map_err(|failure| failure.told(&state.dir))?;
             }
         }
         Ok(())
     }
 
-    fn sync(&self) -> io::Result<()> {
+    fn sync(&self) -> Result<(), LogError> {
         let start = self.shared.clock.elapsed();
         for stream in &self.dirty {
             let writer = &self.streams[usize::from(stream.0)];
             if let (Some(active), false) = (&writer.active, writer.stage.out.is_empty()) {
-                active.sync()?;
+                active.sync().map_err(|failure| failure.told(&self.shared.stream(*stream).dir))?;
             }
         }
         self.fsync_seconds.record(self.shared.clock.elapsed() - start);
@@ -214,26 +218,29 @@ impl Writer {
     /// The disk refused the bytes: the group never was.
     fn take_back(&mut self, error: &LogError) {
         tracing::error!(%error, requests = self.group.len(), "the disk refused a write; the requests are refused");
-        for stream in std::mem::take(&mut self.dirty) {
-            let writer = &mut self.streams[usize::from(stream.0)];
-            writer.stage.undo();
-            if let Some(active) = &mut writer.active
-                && let Err(error) = active.take_back()
+        for stream in &self.dirty {
+            if let Some(active) = &mut self.streams[usize::from(stream.0)].active
+                && let Err(Failure::Refused(cause) | Failure::Unsynced(cause)) = active.take_back()
             {
-                self.fail_group(&LogError::Poisoned(error.to_string()));
-                return self.poison(&error);
+                return self.poison(format!("the disk failed: {cause}"));
             }
+        }
+        for stream in self.dirty.drain(..) {
+            self.streams[usize::from(stream.0)].stage.undo();
         }
         self.fail_group(error);
     }
 
     /// What is on disk is not known any more: nothing is written until a restart has looked.
-    fn poison(&mut self, error: &io::Error) {
-        let reason = format!("the disk failed: {error}");
+    fn poison(&mut self, reason: String) {
         tracing::error!(reason, "the log is poisoned: it stops writing until a restart");
         let _ = self.shared.poisoned.set(reason.clone());
-        for stream in std::mem::take(&mut self.dirty) {
-            self.streams[usize::from(stream.0)].stage.undo();
+        for stream in self.dirty.drain(..) {
+            let writer = &mut self.streams[usize::from(stream.0)];
+            writer.stage.undo();
+            if let Some(Err(error)) = writer.active.as_ref().map(ActiveSegment::abandon) {
+                tracing::warn!(%error, "what was not synced could not be cut off");
+            }
         }
         self.fail_group(&LogError::Poisoned(reason));
         self.shared.publish();
@@ -264,11 +271,9 @@ impl Writer {
     fn finish(&mut self) {
         if self.shared.poisoned.get().is_none() {
             for (state, writer) in self.shared.streams.iter().zip(&mut self.streams) {
-                let view = state.view.read();
-                if let (Some(active), Some(segment)) = (writer.active.take(), view.segments.last())
-                    && let Err(error) = active.finish(self.shared.disk.as_ref(), &state.dir, &segment.index)
-                {
-                    tracing::warn!(%error, stream = state.name, "the newest segment has no sidecar; the next start walks it");
+                if let Err(failure) = finish_active(self.shared.disk.as_ref(), state, writer) {
+                    let error = failure.told(&state.dir);
+                    tracing::warn!(%error, "the newest segment could not be finished; the next start walks it");
                 }
             }
         }
@@ -282,22 +287,39 @@ fn answer<T>(reply: oneshot::Sender<T>, value: T) {
     let _ = reply.send(value);
 }
 
+impl Drop for Writer {
+    /// A panic ends the thread: nobody may take the log for sound.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = self.shared.poisoned.set("its writer panicked".to_owned());
+            self.shared.publish();
+        }
+    }
+}
+
+/// Finishes a stream's segment, if there is one.
+fn finish_active(disk: &dyn Disk, state: &StreamState, writer: &mut StreamWriter) -> Result<(), Failure> {
+    let Some(active) = writer.active.take() else { return Ok(()) };
+    let sidecar = state.view.read().segments.last().map(|segment| segment.index.encode());
+    active.finish(disk, &state.dir, &sidecar.unwrap_or_default())
+}
+
 /// Finishes a stream's segment, if there is one, and opens the next.
-fn roll(shared: &Shared, stream: StreamId, writer: &mut StreamWriter, now: event::Millis) -> io::Result<()> {
+fn roll(shared: &Shared, stream: StreamId, writer: &mut StreamWriter, now: event::Millis) -> Result<(), Failure> {
     let state = shared.stream(stream);
     let disk = shared.disk.as_ref();
-    let mut view = state.view.write();
-    if let (Some(active), Some(segment)) = (writer.active.take(), view.segments.last()) {
-        active.finish(disk, &state.dir, &segment.index)?;
-    }
+    let _files = state.files.lock();
+    finish_active(disk, state, writer)?;
     let seq = writer.next_seq;
     // The group's records are counted in `stage.next` already; the segment starts before them, where the view stands.
-    let base = view.next.clone();
+    let (base, first_seq) = {
+        let view = state.view.read();
+        (view.next.clone(), view.segments.first().map_or(seq, |s| s.seq))
+    };
     let active = ActiveSegment::create(disk, &state.dir, seq, now, &base)?;
-    let first_seq = view.segments.first().map_or(seq, |s| s.seq);
     Manifest { partitions: state.partitions, first_seq, last_seq: seq }.store(disk, &state.dir)?;
     let index = SegmentIndex::new(active.len, &base);
-    view.segments.push(Segment { seq, base, index });
+    state.view.write().segments.push(Segment { seq, base, index });
     writer.next_seq = seq + 1;
     writer.active = Some(active);
     Ok(())

@@ -5,7 +5,11 @@
 mod answers;
 mod crash;
 mod damage;
+mod doctor;
 mod faults;
 mod model;
+mod readers;
+mod recovery;
 mod retention;
 mod rig;
+mod roll;

@@ -147,3 +147,25 @@ pub(crate) fn patch(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     change(&mut bytes);
     std::fs::write(path, bytes).unwrap();
 }
+
+/// Copies a log's folder as it lies there, for looking at it while the log is open.
+pub(crate) fn copy_of(rig: &Rig) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    copy_folder(rig.dir.path(), copy.path());
+    copy
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (source, target) = {
+            let e = entry.unwrap();
+            (e.path(), to.join(e.file_name()))
+        };
+        if source.is_dir() {
+            std::fs::create_dir(&target).unwrap();
+            copy_folder(&source, &target);
+        } else {
+            std::fs::copy(&source, &target).unwrap();
+        }
+    }
+}
