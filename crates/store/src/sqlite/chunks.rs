@@ -117,16 +117,13 @@ pub(super) fn save(tx: &Transaction<'_>, chunk: &Chunk, sealed: bool) -> Result<
 /// Takes the next step that waits, in a transaction of its own, so that a pause is as short as one index; `false` when
 /// there was none. Indexes come first: of sealed chunks, and of those that fill slowly. Then, `counting` allowed, the
 /// counts of sealed chunks: they only make answers faster, so they are left to calm moments.
-pub(super) fn prepare_one(
-    conn: &mut Connection,
-    settings: &SqliteSettings,
-    counting: bool,
-) -> Result<bool, StoreError> {
+pub(super) fn prepare_one(conn: &mut Connection, settings: &SqliteSettings, calm: bool) -> Result<bool, StoreError> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let before = now(&tx)?.saturating_sub(settings.index_after_ms);
-    let upto = if counting { schema::STEPS } else { schema::INDEX_STEPS };
+    let upto = if calm { schema::STEPS } else { schema::INDEX_STEPS };
     let sql = "SELECT n, prepared FROM chunks WHERE prepared < 5
-         AND ((sealed AND prepared < ?2) OR (prepared < 3 AND created <= ?1)) ORDER BY prepared >= 3, n LIMIT 1";
+         AND ((sealed AND prepared < ?2) OR (NOT sealed AND prepared < 3 AND created <= ?1))
+         ORDER BY prepared >= 2, prepared >= 3, n LIMIT 1";
     let next: Option<(i64, i64)> = tx
         .prepare_cached(sql)?
         .query_row(params![before, upto as i64], |row| Ok((row.get(0)?, row.get(1)?)))

@@ -228,7 +228,7 @@ mod tests {
         let mut conn =
             open::writer(&folder.path().join("store.db"), &crate::sqlite::SqliteSettings::default()).unwrap();
         conn.execute_batch(&schema::chunk_table(1)).unwrap();
-        (0..schema::INDEX_STEPS).for_each(|step| conn.execute_batch(&schema::prepare_step(1, step)).unwrap());
+        (0..3).for_each(|step| conn.execute_batch(&schema::prepare_step(1, step)).unwrap());
         let tx = conn.transaction().unwrap();
         let chunk = Chunk {
             n: 1,
@@ -239,7 +239,7 @@ mod tests {
             last_time: 9,
             first_received: 0,
             last_received: 0,
-            prepared: schema::INDEX_STEPS,
+            prepared: 3,
         };
         let check = |key: bool, kind: bool, id: bool, index: &str| {
             for order in [Order::Ascending, Order::Descending] {
@@ -254,14 +254,14 @@ mod tests {
                 let nothing = std::iter::repeat_n(rusqlite::types::Null, 9);
                 let rows = plan.query_map(rusqlite::params_from_iter(nothing), |row| row.get::<_, String>(3)).unwrap();
                 let plan = rows.collect::<Result<Vec<_>, _>>().unwrap().join("; ");
-                assert!(plan.contains(index), "{plan}");
+                assert!(plan.contains(index) && (id || plan.contains("(time,part,off)")), "{plan}");
                 assert!(id || !plan.contains("B-TREE"), "{plan}");
             }
         };
-        check(false, false, false, "COVERING INDEX events_1_type (type=? AND (time,part,off)");
-        check(false, true, false, "COVERING INDEX events_1_type (type=? AND (time,part,off)");
-        check(true, false, false, "COVERING INDEX events_1_key (key=? AND (time,part,off)");
-        check(true, true, false, "INDEX events_1_key (key=? AND (time,part,off)");
+        check(false, false, false, "COVERING INDEX events_1_type (type=? AND");
+        check(false, true, false, "COVERING INDEX events_1_type (type=? AND");
+        check(true, false, false, "COVERING INDEX events_1_key (key=? AND");
+        check(true, true, false, "INDEX events_1_key (key=? AND");
         check(true, true, true, "INDEX events_1_id (id_hash=?)");
     }
 }

@@ -115,9 +115,9 @@ pub(super) fn insert_row(n: i64) -> String {
     )
 }
 
-/// How many [`prepare_step`]s make a chunk searchable by index.
-pub(super) const INDEX_STEPS: usize = 3;
-/// How many there are in all; the rest count what a sealed chunk holds.
+/// How many [`prepare_step`]s make a chunk searchable by time: they follow its load at once.
+pub(super) const INDEX_STEPS: usize = 2;
+/// How many there are in all; the rest waits for a calm moment: the index by id, and counts of what a sealed chunk holds.
 pub(super) const STEPS: usize = 5;
 
 /// What is done to a chunk after its load, one step a transaction, in this order: `chunks.prepared` counts them.
