@@ -21,8 +21,8 @@ use crate::wiring;
 
 /// Appends under way at the same time, as if by so many connections.
 const IN_FLIGHT: usize = 64;
-/// The log grows by at most this many events: about 1.5 GB of disk.
-const EVENTS_MAX: u64 = 8_000_000;
+/// The log grows by at most this many events: about 800 MB of disk.
+const EVENTS_MAX: u64 = 4_000_000;
 const BATCH: usize = 100;
 /// Bytes of records of one commit, as the engine's.
 const COMMIT_BYTES: usize = event::limits::PIPELINE_BATCH_BYTES;
