@@ -146,7 +146,13 @@ impl Processor {
             for (partition, end) in ends.iter().enumerate() {
                 let from = track.partitions[partition].next;
                 if from < *end {
-                    tracing::warn!(stream = track.name, partition, from, to = end, "the end of the log was lost; passed over");
+                    tracing::warn!(
+                        stream = track.name,
+                        partition,
+                        from,
+                        to = end,
+                        "the end of the log was lost; passed over"
+                    );
                     batch.moves.push(Move { from: track.position(partition, from), to: *end });
                     batch.skipped += *end - from;
                     track.partitions[partition].next = *end;
