@@ -1,7 +1,7 @@
 //! A process killed with SIGKILL in the middle of its commits leaves rows, positions and all else in agreement.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use store::query::{AnomalyQuery, EventQuery};
@@ -20,13 +20,17 @@ fn open(path: &Path) -> SqliteStore {
     SqliteStore::open(path, catalog(), settings).unwrap()
 }
 
-/// The child: commits for ever and says a line after each commit. Does nothing when run as a test of its own.
+/// Commits and says a line after each commit: for ever as the child of the test below, for a while as a test of its own.
 #[test]
-fn the_child_that_is_killed() {
-    let Some(path) = std::env::var_os(FILE) else { return };
-    let store = open(Path::new(&path));
+fn many_commits_in_a_row_leave_rows_and_positions_in_agreement() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, turns) = match std::env::var_os(FILE) {
+        Some(path) => (PathBuf::from(path), u64::MAX),
+        None => (folder.path().join("store.db"), 30),
+    };
+    let store = open(&path);
     let mut next = store.positions("engine").unwrap().first().map_or(0, |p| p.offset);
-    loop {
+    for _ in 0..turns {
         let rows: Vec<Row> = (next..next + ROWS).map(|n| row(n as i64)).collect();
         let commit = Commit {
             consumer: "engine",
@@ -44,6 +48,8 @@ fn the_child_that_is_killed() {
         let mut out = std::io::stdout();
         writeln!(out, "committed {next}").and_then(|()| out.flush()).unwrap();
     }
+    drop(store);
+    assert_eq!(check(&path, next), next);
 }
 
 #[test]
@@ -53,7 +59,7 @@ fn a_killed_process_leaves_rows_and_positions_in_agreement() {
     let mut last = 0;
     for round in 0..12 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["kill::the_child_that_is_killed", "--exact", "--nocapture"])
+            .args(["kill::many_commits_in_a_row_leave_rows_and_positions_in_agreement", "--exact", "--nocapture"])
             .env(FILE, &path)
             .stdout(Stdio::piped())
             .spawn()
