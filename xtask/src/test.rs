@@ -9,7 +9,7 @@ use crate::workspace::Workspace;
 pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<bool> {
     let mut tally = Tally::default();
     let tidy = crate::tidy::run(workspace)?;
-    let needs = needs::gather(workspace);
+    let needs = needs::gather(workspace)?;
     let in_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
 
     // The documentation's tests are a run of their own: cargo leaves them out of --all-targets.

@@ -13,12 +13,12 @@ pub struct ApiError(Box<Parts>);
 
 /// Behind a box: results that are mostly good stay small.
 #[derive(Clone, Debug)]
-struct Parts {
-    status: StatusCode,
-    code: &'static str,
-    message: String,
+pub(crate) struct Parts {
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
     details: Option<serde_json::Value>,
-    retry_after_s: Option<u32>,
+    pub(crate) retry_after_s: Option<u32>,
 }
 
 /// The body of every answer that is an error.
@@ -94,6 +94,22 @@ impl ApiError {
     /// The status it will be sent with.
     pub fn status(&self) -> StatusCode {
         self.0.status
+    }
+
+    /// The stable word for programs.
+    pub fn code(&self) -> &'static str {
+        self.0.code
+    }
+
+    /// Says in the message where it happened, for a caller that sent several things at once.
+    #[must_use]
+    pub fn at(mut self, place: &str) -> Self {
+        self.0.message = format!("{place}: {}", self.0.message);
+        self
+    }
+
+    pub(crate) fn into_parts(self) -> Parts {
+        *self.0
     }
 
     /// The finished answer.

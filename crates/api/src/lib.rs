@@ -2,8 +2,10 @@
 //! here.
 
 mod error;
+mod grpc;
 mod request;
 pub mod time;
 
 pub use error::{ApiError, ErrorBody};
+pub use grpc::is_grpc;
 pub use request::{RequestId, with_manners};

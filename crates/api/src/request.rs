@@ -12,8 +12,9 @@ use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
+use tonic::Status;
 
-use crate::ApiError;
+use crate::{ApiError, is_grpc};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ID_BYTES_MAX: usize = 128;
@@ -31,9 +32,13 @@ pub fn with_manners(router: Router) -> Router {
 async fn manners(mut request: Request, next: Next) -> Response {
     let (id, value) = request_id(&request);
     request.extensions_mut().insert(id.clone());
+    let grpc = is_grpc(request.headers());
     let mut response = guarded(next.run(request)).await;
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
-        response = error.render(&id.0);
+        // What a layer has put on the answer stays on it.
+        let headers = std::mem::take(response.headers_mut());
+        response = if grpc { Status::from(error).into_http() } else { error.render(&id.0) };
+        response.headers_mut().extend(headers);
     }
     response.headers_mut().insert(X_REQUEST_ID, value);
     response

@@ -85,9 +85,11 @@ fn main() {
     let catalog = Catalog::new(vec![stream()]).expect("a sound catalog");
     let (id_of, stream) = catalog.iter().next().expect("a stream");
     let sifter = Sifter::new(id_of, stream, catalog.refused());
-    for (size, format) in [(1, Format::Json), (100, Format::Json), (1_000, Format::Json), (1_000, Format::Ndjson)] {
+    let formats = [(1, Format::Json), (100, Format::Json), (1_000, Format::Json), (1_000, Format::Ndjson)];
+    for (size, format) in formats.into_iter().chain([(100, Format::CloudEvents)]) {
         let bodies: Vec<Bytes> = events.chunks(size).map(|chunk| body(chunk, format)).collect();
         let best = (0..5).map(|_| run(&sifter, &bodies, format)).fold(f64::MAX, f64::min);
+        let bytes: usize = bodies.iter().map(Bytes::len).sum();
         let rate = bytes as f64 / EVENTS as f64 / best;
         println!("{format:?} bodies of {size:4}: {best:6.1} ns an event, {rate:.2} GB/s, {:.2} M ev/s", 1_000.0 / best);
     }
@@ -98,16 +100,21 @@ fn main() {
     println!("the scan alone, no fields: {best:6.1} ns an event");
 }
 
-fn body(events: &[String], format: Format) -> Bytes {
+fn body(events: &[String], format: Format<'_>) -> Bytes {
+    let attributes = r#""specversion":"1.0","source":"/bench","type":"com.example.bench","id":"#;
+    let cloud_event = |(id, data): (usize, &String)| format!(r#"{{{attributes}"{id}","data":{data}}}"#);
     match format {
+        Format::CloudEvents => {
+            format!("[{}]", events.iter().enumerate().map(cloud_event).collect::<Vec<_>>().join(",")).into()
+        }
         Format::Json if events.len() == 1 => events[0].clone().into(),
-        Format::Json => format!("[{}]", events.join(",")).into(),
         Format::Ndjson => (events.join("\n") + "\n").into(),
+        _ => format!("[{}]", events.join(",")).into(),
     }
 }
 
 /// Nanoseconds an event.
-fn run(sifter: &Sifter, bodies: &[Bytes], format: Format) -> f64 {
+fn run(sifter: &Sifter, bodies: &[Bytes], format: Format<'_>) -> f64 {
     let clock = SystemClock::default();
     let (began, mut taken) = (clock.elapsed(), 0);
     for body in bodies {

@@ -27,30 +27,33 @@ pub(crate) struct Taken {
 
 /// A request that the log has not answered yet.
 #[derive(Debug)]
-pub(crate) struct Unanswered<'a> {
-    pub(crate) intake: &'a Arc<Intake>,
+pub(crate) struct Unanswered {
+    pub(crate) intake: Arc<Intake>,
     pub(crate) sent: Sent,
     /// `None` once it is answered.
     pub(crate) pending: Option<Pending>,
 }
 
-impl Unanswered<'_> {
+impl Unanswered {
     pub(crate) async fn wait(mut self) -> Result<Taken, LogError> {
         let Some(pending) = &mut self.pending else { return Err(LogError::Closed) };
-        let answer = (&mut pending.0).await;
+        let answer = (&mut pending.0).await.unwrap_or(Err(LogError::Closed));
         self.pending = None;
-        Ok(self.intake.taken(self.sent, answer.unwrap_or(Err(LogError::Closed))?))
+        self.intake.settled(self.sent, &answer);
+        Ok(self.intake.taken(self.sent, answer?))
     }
 }
 
-impl Drop for Unanswered<'_> {
+impl Drop for Unanswered {
     /// The client hung up. A task for every request would do as well, but costs each one what only these need.
     fn drop(&mut self) {
         let Some(pending) = self.pending.take() else { return };
         let (intake, sent) = (self.intake.clone(), self.sent);
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                if let Ok(placed) = pending.wait().await {
+                let answer = pending.wait().await;
+                intake.settled(sent, &answer);
+                if let Ok(placed) = answer {
                     intake.taken(sent, placed);
                 }
             });

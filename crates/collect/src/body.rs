@@ -29,22 +29,32 @@ impl Budget {
     pub(crate) fn hold(&self) -> Held<'_> {
         Held { budget: self, bytes: 0 }
     }
+
+    /// Counts bytes in, also when it says that they are too many; [`Budget::give`] is due in any case.
+    pub(crate) fn take(&self, bytes: usize) -> Result<(), ApiError> {
+        if self.held.fetch_add(bytes, Relaxed) + bytes <= BODIES_BYTES_MAX {
+            return Ok(());
+        }
+        Err(ApiError::too_many("the bodies of other requests fill the memory set aside for them; try again soon", 1))
+    }
+
+    /// Counts bytes out.
+    pub(crate) fn give(&self, bytes: usize) {
+        self.held.fetch_sub(bytes, Relaxed);
+    }
 }
 
 impl Held<'_> {
     /// Takes more.
     pub(crate) fn grow(&mut self, by: usize) -> Result<(), ApiError> {
         self.bytes += by;
-        if self.budget.held.fetch_add(by, Relaxed) + by <= BODIES_BYTES_MAX {
-            return Ok(());
-        }
-        Err(ApiError::too_many("the bodies of other requests fill the memory set aside for them; try again soon", 1))
+        self.budget.take(by)
     }
 
     /// Gives some back.
     pub(crate) fn shrink(&mut self, by: usize) {
         self.bytes -= by;
-        self.budget.held.fetch_sub(by, Relaxed);
+        self.budget.give(by);
     }
 }
 

@@ -2,7 +2,6 @@
 
 use api::ApiError;
 use axum::http::StatusCode;
-use event::limits::REQUEST_EVENTS_MAX;
 use log::LogError;
 
 /// Why a request as a whole is not taken. A single event that is not taken is a verdict, not an error.
@@ -25,9 +24,15 @@ pub enum IntakeError {
     /// The body is not JSON: says where and what was expected. The sender's turn.
     #[error("{0}")]
     Malformed(String),
+    /// JSON, but not in a shape that this door reads. The sender's turn.
+    #[error("{0}")]
+    Shape(String),
     /// The sender's turn.
-    #[error("the body holds more than {REQUEST_EVENTS_MAX} events; send them in several requests")]
-    TooManyEvents,
+    #[error("the body holds more than {max} events; send them in several requests")]
+    TooManyEvents {
+        /// How many the door takes in one request.
+        max: usize,
+    },
     /// The log did not take the events.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -41,7 +46,8 @@ impl From<IntakeError> for ApiError {
             IntakeError::EmptyBody => Self::bad_request("empty_body", message),
             IntakeError::NoEvents => Self::bad_request("no_events", message),
             IntakeError::Malformed(_) => Self::bad_request("invalid_json", message),
-            IntakeError::TooManyEvents => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_events", message),
+            IntakeError::Shape(_) => Self::bad_request("invalid_body", message),
+            IntakeError::TooManyEvents { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_events", message),
             IntakeError::Log(error) => log_error(&error, message),
         }
     }

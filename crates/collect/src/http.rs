@@ -4,24 +4,29 @@ use std::sync::Arc;
 
 use api::{ApiError, RequestId};
 use axum::Router;
+use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::Response;
 use axum::routing::post;
+use bytes::Bytes;
 use event::Ack;
 
+use crate::body::Held;
 use crate::decode::{Encoding, decode};
 use crate::intake::off_worker;
 use crate::sift::Format;
-use crate::{Accept, Intake, body, reply};
+use crate::{Accept, Intake, body, cloudevents, reply, segment};
 
 /// Compressed bodies above this are decompressed outside of the async workers: they can hold megabytes.
 const HEAVY_BYTES: usize = 16 << 10;
 
 /// The routes of this door.
 pub fn router(intake: Arc<Intake>) -> Router {
-    Router::new().route("/v1/streams/{stream}/events", post(post_events)).with_state(intake)
+    let door = Router::new().route("/v1/streams/{stream}/events", post(post_events)).with_state(intake.clone());
+    door.merge(segment::router(intake))
 }
 
 async fn post_events(
@@ -35,19 +40,24 @@ async fn post_events(
     let stream = intake.find(&stream)?;
     let ack = ack_of(&head.uri)?;
     let format = format_of(&head.headers)?;
-    let encoding = Encoding::of(&head.headers)?;
-    body::check_declared(&head.headers)?;
-
     let mut held = intake.bodies().hold();
-    let body = body::read(&head.headers, body, &mut held).await?;
-    if body.is_empty() {
-        return Err(crate::IntakeError::EmptyBody.into());
-    }
-    let heavy = encoding != Encoding::Identity && body.len() > HEAVY_BYTES;
-    let body = off_worker(heavy, || decode(encoding, body, &mut held))?;
+    let body = plain_body(&head, body, &mut held).await?;
     let request_id = head.extensions.get::<RequestId>().map_or("", |id| &id.0);
     let verdicts = intake.accept(Accept { stream, body, format, ack, request_id }).await?;
     Ok(reply::response(&verdicts))
+}
+
+/// Reads a request's body and makes it plain.
+pub(crate) async fn plain_body(head: &Parts, body: Body, held: &mut Held<'_>) -> Result<Bytes, ApiError> {
+    let encoding = Encoding::of(&head.headers)?;
+    body::check_declared(&head.headers)?;
+    let body = body::read(&head.headers, body, held).await?;
+    // Nothing is nothing, however it is encoded.
+    if body.is_empty() {
+        return Ok(body);
+    }
+    let heavy = encoding != Encoding::Identity && body.len() > HEAVY_BYTES;
+    off_worker(heavy, || decode(encoding, body, held))
 }
 
 fn ack_of(uri: &Uri) -> Result<Ack, ApiError> {
@@ -65,11 +75,19 @@ fn ack_of(uri: &Uri) -> Result<Ack, ApiError> {
     }
 }
 
-/// The media type decides, without its parameters; none means JSON.
-fn format_of(headers: &HeaderMap) -> Result<Format, ApiError> {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(Format::Json) };
-    let media_type = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    let known: [(&[u8], Format); 4] = [
+/// The media type of a body, without its parameters.
+pub(crate) fn media_type(headers: &HeaderMap) -> Option<&[u8]> {
+    let value = headers.get(header::CONTENT_TYPE)?.as_bytes();
+    Some(value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii())
+}
+
+/// The media type decides, and whether there are attributes of a CloudEvent; none of both means JSON.
+fn format_of(headers: &HeaderMap) -> Result<Format<'_>, ApiError> {
+    if let Some(format) = cloudevents::mode(headers)? {
+        return Ok(format);
+    }
+    let Some(media_type) = media_type(headers) else { return Ok(Format::Json) };
+    let known: [(&[u8], Format<'_>); 4] = [
         (b"application/json", Format::Json),
         (b"application/x-ndjson", Format::Ndjson),
         (b"application/ndjson", Format::Ndjson),
@@ -78,7 +96,7 @@ fn format_of(headers: &HeaderMap) -> Result<Format, ApiError> {
     let found = known.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(media_type));
     found.map(|(_, format)| format).ok_or_else(|| {
         let message = "content-type is not supported; send application/json (an object or an array of objects) or \
-                       application/x-ndjson (one object a line; also application/ndjson, application/jsonl)";
+                       application/x-ndjson (one object a line; also application/ndjson, application/jsonl), or CloudEvents";
         ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
     })
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use event::{Ack, Catalog, Position, StreamId};
-use log::{Append, Clock, Log, Placed, PlacedRange};
+use log::{Append, Clock, Log, LogError, Placed, PlacedRange};
 use metrics::{Counter, Histogram, counter, histogram};
 
 use crate::answer::{Sent, Taken, Unanswered};
@@ -18,7 +18,7 @@ use crate::{IntakeError, IntakeStats};
 /// How long `ack=stored` waits for the store before it answers that the events are durable.
 const STORED_WAIT: Duration = Duration::from_secs(10);
 /// Bodies above this are judged outside of the async workers: about a millisecond of work.
-const HEAVY_BYTES: usize = 1 << 20;
+pub(crate) const HEAVY_BYTES: usize = 1 << 20;
 
 /// One request, its body already plain.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub struct Accept<'a> {
     /// The body.
     pub body: Bytes,
     /// How it holds its events.
-    pub format: Format,
+    pub format: Format<'a>,
     /// When to answer.
     pub ack: Ack,
     /// The request's id, for dead letters.
@@ -69,6 +69,8 @@ pub struct Intake {
     log: Arc<dyn Log>,
     clock: Arc<dyn Clock>,
     consumer: String,
+    /// The clock's elapsed time when it was made.
+    began: Duration,
     targets: Vec<Target>,
     stats: IntakeStats,
     ack_seconds: Histogram,
@@ -94,12 +96,30 @@ impl Intake {
         let targets = catalog.iter().map(target).collect();
         let ack_seconds = histogram!("millstream_ack_latency_seconds");
         let (consumer, stats) = (consumer.to_owned(), IntakeStats::default());
-        Arc::new(Self { catalog, log, clock, consumer, targets, stats, ack_seconds, bodies: Budget::default() })
+        let began = clock.elapsed();
+        Arc::new(Self { catalog, log, clock, consumer, began, targets, stats, ack_seconds, bodies: Budget::default() })
     }
 
     /// Counters.
     pub fn stats(&self) -> &IntakeStats {
         &self.stats
+    }
+
+    /// How long it has been there.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.clock.elapsed().saturating_sub(self.began)
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    pub(crate) fn log(&self) -> &dyn Log {
+        &*self.log
     }
 
     /// The memory that the bodies of all doors share.
@@ -127,30 +147,50 @@ impl Intake {
     /// # Errors
     /// When the body as a whole cannot be read, or the log does not take it; then nothing of it was taken.
     pub async fn accept(self: &Arc<Self>, request: Accept<'_>) -> Result<Verdicts, IntakeError> {
-        let (began, now) = (self.clock.elapsed(), self.clock.now());
-        let target = &self.targets[usize::from(request.stream.0)];
-        let keyless_partition = target.turn.fetch_add(1, Relaxed) % target.partitions;
-        let Accept { stream, body, format, ack, request_id } = request;
-        let envelope = Envelope { format, request_id, now, keyless_partition, hasher: self.log.id_hasher() };
-        let heavy = body.len() > HEAVY_BYTES;
-        let Sifted { batch, refused, listed } = off_worker(heavy, || target.sifter.sift(&body, envelope))?;
+        self.queue(request)?.answer().await
+    }
 
+    /// The first half of [`Intake::accept`], for doors that have several requests in flight: when it returns, the
+    /// request has its place in the log, before whatever is queued next.
+    ///
+    /// # Errors
+    /// As [`Intake::accept`].
+    pub(crate) fn queue(self: &Arc<Self>, request: Accept<'_>) -> Result<Queued, IntakeError> {
+        let began = self.clock.elapsed();
+        let Accept { stream, body, format, ack, request_id } = request;
+        let envelope = self.envelope(stream, format, request_id);
+        let sifter = &self.targets[usize::from(stream.0)].sifter;
+        let sifted = off_worker(body.len() > HEAVY_BYTES, || sifter.sift(&body, envelope))?;
+        self.queue_sifted(stream, sifted, ack, began)
+    }
+
+    /// What is the same for all events of a request to this stream.
+    pub(crate) fn envelope<'a>(&self, stream: StreamId, format: Format<'a>, request_id: &'a str) -> Envelope<'a> {
+        let target = &self.targets[usize::from(stream.0)];
+        let keyless_partition = target.turn.fetch_add(1, Relaxed) % target.partitions;
+        Envelope { format, request_id, now: self.clock.now(), keyless_partition, hasher: self.log.id_hasher() }
+    }
+
+    /// The rest of [`Intake::queue`], for doors that judge by a form of their own. `began` is when they had read the body.
+    pub(crate) fn queue_sifted(
+        self: &Arc<Self>,
+        stream: StreamId,
+        sifted: Sifted,
+        ack: Ack,
+        began: Duration,
+    ) -> Result<Queued, IntakeError> {
+        let Sifted { batch, refused, listed } = sifted;
         let sent = Sent { stream, good: batch.drafts.len() as u64, bad: refused.drafts.len() as u64 };
         let batches: Vec<_> = [batch, refused].into_iter().filter(|batch| !batch.drafts.is_empty()).collect();
         let pending = self.log.append(Append { batches, ack })?;
-        let Taken { mine, refused } = Unanswered { intake: self, sent, pending: Some(pending) }.wait().await?;
-        let duplicates = mine.duplicates.len() as u64;
+        self.stats.waiting(sent.good + sent.bad);
+        let unanswered = Unanswered { intake: self.clone(), sent, pending: Some(pending) };
+        Ok(Queued { unanswered, began, ack, listed })
+    }
 
-        let mut reached = ack;
-        if ack == Ack::Stored {
-            let waits_for = self.stored_positions(stream, &mine, refused.as_ref());
-            reached = self.wait_stored(&waits_for).await;
-        }
-        let took = self.clock.elapsed().saturating_sub(began);
-        self.stats.answered(took);
-        self.ack_seconds.record(took);
-        let accepted = sent.good - duplicates;
-        Ok(Verdicts { accepted, duplicates, rejected: sent.bad, ack: reached, positions: mine.ranges, listed })
+    /// A request no longer waits for the log, whatever the answer was.
+    pub(crate) fn settled(&self, sent: Sent, answer: &Result<Vec<Placed>, LogError>) {
+        self.stats.settled(sent.good + sent.bad, matches!(answer, Err(LogError::Full(_))));
     }
 
     /// Sorts and counts what the log answered.
@@ -164,6 +204,7 @@ impl Intake {
         target.duplicate.increment(duplicates);
         target.rejected.increment(sent.bad);
         self.stats.count(accepted, duplicates, sent.bad);
+        self.stats.window.add(self.uptime(), accepted);
         Taken { mine, refused: placed.next() }
     }
 
@@ -188,6 +229,36 @@ impl Intake {
             // Too slow, or the log closes: what is certain is that the events are durable.
             Ok(Err(_)) | Err(_) => Ack::Durable,
         }
+    }
+}
+
+/// A request with its place in the log, still to be answered.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    unanswered: Unanswered,
+    began: Duration,
+    ack: Ack,
+    listed: Vec<Rejected>,
+}
+
+impl Queued {
+    /// The second half of [`Intake::accept`].
+    pub(crate) async fn answer(self) -> Result<Verdicts, IntakeError> {
+        let Self { unanswered, began, ack, listed } = self;
+        let (intake, sent) = (unanswered.intake.clone(), unanswered.sent);
+        let Taken { mine, refused } = unanswered.wait().await?;
+        let duplicates = mine.duplicates.len() as u64;
+
+        let mut reached = ack;
+        if ack == Ack::Stored {
+            let waits_for = intake.stored_positions(sent.stream, &mine, refused.as_ref());
+            reached = intake.wait_stored(&waits_for).await;
+        }
+        let took = intake.clock.elapsed().saturating_sub(began);
+        intake.stats.answered(took);
+        intake.ack_seconds.record(took);
+        let accepted = sent.good - duplicates;
+        Ok(Verdicts { accepted, duplicates, rejected: sent.bad, ack: reached, positions: mine.ranges, listed })
     }
 }
 

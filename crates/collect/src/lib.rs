@@ -3,19 +3,25 @@
 
 mod answer;
 mod body;
+mod cloudevents;
+mod collector;
 mod decode;
 mod error;
+pub mod grpc;
 mod http;
 mod intake;
 mod openapi;
 mod refused;
 mod reply;
 mod scan;
+mod segment;
 mod sift;
 mod stats;
 mod time;
 mod verdict;
+mod window;
 
+pub use collector::{CollectorSettings, Hindrance, collector};
 pub use error::IntakeError;
 pub use http::router;
 pub use intake::{Accept, Intake, Verdicts};

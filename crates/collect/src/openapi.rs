@@ -6,11 +6,17 @@ use utoipa::{OpenApi, ToSchema};
 
 /// The OpenAPI document of this crate's doors.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    Doors::openapi()
+    let mut document = Doors::openapi();
+    document.merge(crate::segment::openapi());
+    document.merge(crate::collector::Collector::openapi());
+    document
 }
 
 #[derive(OpenApi)]
-#[openapi(paths(post_events), components(schemas(VerdictsBody, PositionBody, RejectedBody, AckLevel, ErrorBody)))]
+#[openapi(
+    paths(post_events),
+    components(schemas(VerdictsBody, PositionBody, RejectedBody, AckLevel, CloudEventBody, ErrorBody))
+)]
 struct Doors;
 
 /// How sure an answer is.
@@ -30,6 +36,35 @@ enum AckLevel {
 #[derive(Serialize, ToSchema)]
 #[schema(value_type = Object, example = json!({"user_id": 7, "type": "click", "timestamp": 1_795_000_000_000_i64, "payload": {"page": "/home"}}))]
 struct EventBody(serde_json::Value);
+
+/// A CloudEvent 1.0 in its JSON form, with any extensions.
+#[derive(ToSchema)]
+#[schema(example = json!({"specversion": "1.0", "id": "A234", "source": "/orders", "type": "com.example.placed",
+    "time": "2026-11-20T10:00:00Z", "subject": "customer-7", "data": {"total": 39.95}}))]
+#[expect(dead_code, reason = "read by the derive only")]
+struct CloudEventBody {
+    /// `1.0`.
+    specversion: String,
+    /// Unique within the source.
+    id: String,
+    /// Where it happened, a URI reference.
+    source: String,
+    /// What happened.
+    r#type: String,
+    /// When, RFC 3339.
+    time: Option<String>,
+    /// What it happened to: the key, unless the extension `partitionkey` is there.
+    subject: Option<String>,
+    /// What `data` is; JSON when absent.
+    datacontenttype: Option<String>,
+    /// A URI.
+    dataschema: Option<String>,
+    /// Any JSON, or a text when `datacontenttype` is not JSON.
+    #[schema(value_type = Option<Value>)]
+    data: Option<serde_json::Value>,
+    /// Bytes instead of `data`.
+    data_base64: Option<String>,
+}
 
 /// What became of the events of a request.
 #[derive(ToSchema)]
@@ -70,7 +105,7 @@ struct PositionBody {
 /// One refused event.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "read by the derive only")]
-struct RejectedBody {
+pub(crate) struct RejectedBody {
     /// Its place among the events of the request, from 0; blank lines do not count.
     index: u32,
     /// One of `invalid_json`, `not_an_object`, `missing_field`, `wrong_type`, `invalid_value`, `duplicate_field`,
@@ -88,7 +123,8 @@ struct RejectedBody {
 /// Sends events into a stream.
 ///
 /// One object, an array of objects, or one object a line (NDJSON), plain or compressed; at most 16 MiB (also after
-/// decompression), 10 000 events, and 1 MiB an event. Each event has its own verdict: good ones are taken, refused ones
+/// decompression), 10 000 events, and 1 MiB an event. Also CloudEvents 1.0: one or a batch in JSON, or one in binary mode,
+/// with its attributes as `ce-` headers and a body of any content type. Each event has its own verdict: good ones are taken, refused ones
 /// become dead letters with their bytes.
 #[utoipa::path(
     post,
@@ -106,6 +142,8 @@ struct RejectedBody {
         (String = "application/x-ndjson"),
         (String = "application/ndjson"),
         (String = "application/jsonl"),
+        (CloudEventBody = "application/cloudevents+json"),
+        (Vec<CloudEventBody> = "application/cloudevents-batch+json"),
     )),
     responses(
         (status = 200, description = "All taken and stored (`ack=stored`)", body = VerdictsBody),

@@ -30,6 +30,8 @@ pub(crate) struct Refused<'a> {
     stream: &'a str,
     request_id: &'a str,
     now: Millis,
+    /// Encoded headers that each dead letter has besides: what its event had.
+    pub(crate) also: Vec<u8>,
     pub(crate) batch: Batch,
     /// The first [`REJECTED_LISTED_MAX`] of them.
     pub(crate) listed: Vec<Rejected>,
@@ -42,6 +44,7 @@ impl<'a> Refused<'a> {
             stream,
             request_id: &request_id[..cut(request_id)],
             now,
+            also: Vec::new(),
             batch: Batch::new(target, body),
             listed: Vec::new(),
         }
@@ -67,6 +70,7 @@ impl<'a> Refused<'a> {
         if length > EVENT_BYTES_MAX {
             headers::put(&mut head, "cut-from-bytes", length.to_string().as_bytes());
         }
+        head.extend_from_slice(&self.also);
         let headers = self.batch.put_side(&head);
         let data = Span::shared(start, length.min(EVENT_BYTES_MAX));
         let none = Span::EMPTY;

@@ -10,8 +10,13 @@ use crate::refused::Rejected;
 
 /// The finished answer.
 pub(crate) fn response(verdicts: &Verdicts) -> Response {
-    let mut response = Response::new(Body::from(body(verdicts)));
-    *response.status_mut() = status(verdicts);
+    json(status(verdicts), body(verdicts))
+}
+
+/// An answer of JSON.
+pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
@@ -26,7 +31,8 @@ fn status(verdicts: &Verdicts) -> StatusCode {
     }
 }
 
-fn body(verdicts: &Verdicts) -> Vec<u8> {
+/// The counts, the positions and the refusals, as one JSON object.
+pub(crate) fn body(verdicts: &Verdicts) -> Vec<u8> {
     let mut out = Vec::with_capacity(192 + 64 * verdicts.positions.len() + 256 * verdicts.listed.len());
     number(&mut out, "{\"accepted_count\":", verdicts.accepted);
     number(&mut out, ",\"duplicate_count\":", verdicts.duplicates);

@@ -1,29 +1,43 @@
 //! A request body taken apart: the events that may go to their stream, and the refused ones with their reasons.
 
+use axum::http::HeaderMap;
 use bytes::Bytes;
 use event::limits::{EVENT_BYTES_MAX, JSON_DEPTH_MAX, REQUEST_EVENTS_MAX};
-use event::{Batch, Millis, RefusalCode, Stream, StreamId};
+use event::{Batch, Draft, Millis, RefusalCode, Span, Stream, StreamId};
 use log::IdHasher;
 
 use crate::IntakeError;
+use crate::cloudevents::{self, CloudForm};
+use crate::collector::{self, CollectorSettings, Model};
 use crate::refused::{Refused, Rejected};
 use crate::scan::{Flaw, Kind, Scanned, Scanner, place, skip_space};
+use crate::segment;
 use crate::verdict::{Form, Refusal, Setting};
 
 /// How a body holds its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum Format<'a> {
     /// One JSON object, or a JSON array of objects.
     Json,
     /// One JSON object a line.
     Ndjson,
+    /// One CloudEvent in its JSON form.
+    CloudEvent,
+    /// A JSON array of CloudEvents; it may be empty.
+    CloudEvents,
+    /// One CloudEvent whose attributes are these headers; the body is its data, whatever it is.
+    BinaryCloudEvent(&'a HeaderMap),
+    /// One Segment event, of this type unless it says another.
+    Segment(&'static str),
+    /// A JSON object with an array of Segment events in its member `batch`.
+    SegmentBatch,
 }
 
 /// What a request says besides its body.
 #[derive(Clone, Copy, Debug)]
 pub struct Envelope<'a> {
     /// How the body holds its events.
-    pub format: Format,
+    pub format: Format<'a>,
     /// The request's id, for dead letters.
     pub request_id: &'a str,
     /// The receiving clock, in milliseconds since the epoch: one reading for the whole request.
@@ -52,12 +66,27 @@ pub struct Sifter {
     refused: StreamId,
     name: String,
     form: Form,
+    cloud: CloudForm,
+    /// What Segment's protocol knows besides.
+    segment: Option<segment::Model>,
+    /// What the collector asks besides.
+    model: Option<Model>,
+    max: usize,
 }
 
 impl Sifter {
     /// A sifter for one stream; `refused` is the internal stream.
     pub fn new(id: StreamId, stream: &Stream, refused: StreamId) -> Self {
-        Self { stream: id, refused, name: stream.name.clone(), form: Form::new(stream) }
+        let (name, mut form, cloud) = (stream.name.clone(), Form::new(stream), CloudForm::new(stream));
+        let segment = segment::Model::of(stream, &mut form);
+        Self { stream: id, refused, name, form, cloud, segment, model: None, max: REQUEST_EVENTS_MAX }
+    }
+
+    /// A sifter for the collector: what the stream asks and, besides, what the collector's event model does.
+    pub(crate) fn for_collector(id: StreamId, stream: &Stream, refused: StreamId, settings: CollectorSettings) -> Self {
+        let mut sifter = Self::new(id, stream, refused);
+        sifter.model = Some(Model::new(&mut sifter.form, stream, settings));
+        Self { max: collector::EVENTS_MAX, ..sifter }
     }
 
     /// Judges every event of a body. The batches share its bytes.
@@ -66,34 +95,86 @@ impl Sifter {
     /// When the body as a whole cannot be taken: empty, not JSON, or more than
     /// [`event::limits::REQUEST_EVENTS_MAX`] events.
     pub fn sift(&self, body: &Bytes, envelope: Envelope<'_>) -> Result<Sifted, IntakeError> {
-        let Envelope { now, keyless_partition, hasher, .. } = envelope;
-        let mut work = Work {
-            form: &self.form,
-            scanner: Scanner::new(&self.form.fields),
-            setting: Setting { now, keyless_partition, hasher },
-            count: 0,
-            batch: Batch::new(self.stream, body.clone()),
-            refused: Refused::new(self.refused, body.clone(), &self.name, envelope.request_id, now),
-        };
+        let mut work = self.work(body, envelope);
         let first = skip_space(body, 0);
         match (envelope.format, body.get(first)) {
+            (Format::BinaryCloudEvent(headers), _) => work.binary(headers)?,
             (_, None) => return Err(IntakeError::EmptyBody),
             (Format::Ndjson, _) => work.lines(body)?,
             (Format::Json, Some(b'[')) => work.array(body, first)?,
-            (Format::Json, Some(b'{')) => work.object(body, first)?,
-            (Format::Json, Some(_)) => {
-                return Err(malformed(body, Flaw::new(first, "a JSON object or an array of objects")));
-            }
+            (Format::CloudEvents, Some(b'[')) => match work.array(body, first) {
+                Err(IntakeError::NoEvents) => {}
+                other => other?,
+            },
+            (Format::Json | Format::CloudEvent | Format::Segment(_), Some(b'{')) => work.object(body, first)?,
+            (Format::SegmentBatch, Some(b'{')) => segment::batch(&mut work, body, first)?,
+            (format, Some(_)) => return Err(malformed(body, Flaw::new(first, format.begins_with()))),
         }
-        Ok(Sifted { batch: work.batch, refused: work.refused.batch, listed: work.refused.listed })
+        Ok(work.done())
+    }
+
+    pub(crate) fn work<'a>(&'a self, body: &Bytes, envelope: Envelope<'a>) -> Work<'a> {
+        let Envelope { format, request_id, now, keyless_partition, hasher } = envelope;
+        let mut batch = Batch::new(self.stream, body.clone());
+        let (form, protocol) = match format {
+            Format::Json | Format::Ndjson => (&self.form, Protocol::Plain),
+            Format::CloudEvent | Format::CloudEvents => {
+                let headers = batch.put_side(&cloudevents::record_headers());
+                (&self.cloud.form, Protocol::CloudEvents(&self.cloud, headers))
+            }
+            Format::BinaryCloudEvent(_) => (&self.cloud.form, Protocol::CloudEvents(&self.cloud, Span::EMPTY)),
+            Format::Segment(call) => {
+                (&self.form, Protocol::Segment(self.segment.as_ref(), batch.put_side(call.as_bytes())))
+            }
+            Format::SegmentBatch => (&self.form, Protocol::Segment(self.segment.as_ref(), Span::EMPTY)),
+        };
+        Work {
+            form,
+            protocol,
+            model: self.model.as_ref(),
+            scanner: Scanner::new(&form.fields),
+            setting: Setting { now, keyless_partition, hasher },
+            max: self.max,
+            count: 0,
+            low: 0,
+            batch,
+            refused: Refused::new(self.refused, body.clone(), &self.name, request_id, now),
+        }
     }
 }
 
-struct Work<'a> {
+impl Format<'_> {
+    /// What a body has to begin with.
+    fn begins_with(self) -> &'static str {
+        match self {
+            Self::Json => "a JSON object or an array of objects",
+            Self::CloudEvents => "an array of CloudEvents",
+            _ => "a JSON object",
+        }
+    }
+}
+
+/// What judges besides the stream's form.
+#[derive(Clone, Copy)]
+enum Protocol<'a> {
+    Plain,
+    /// With the headers of the records.
+    CloudEvents(&'a CloudForm, Span),
+    /// With the type that the path said.
+    Segment(Option<&'a segment::Model>, Span),
+}
+
+/// A body that is being taken apart.
+pub(crate) struct Work<'a> {
     form: &'a Form,
+    protocol: Protocol<'a>,
+    model: Option<&'a Model>,
     scanner: Scanner<'a>,
     setting: Setting,
+    max: usize,
     count: usize,
+    /// Events that their sender says are of low priority.
+    pub(crate) low: usize,
     batch: Batch,
     refused: Refused<'a>,
 }
@@ -109,28 +190,57 @@ impl Work<'_> {
         self.take(scanned)
     }
 
-    /// A broken element breaks the body: where the next one would begin cannot be known.
-    fn array(&mut self, body: &[u8], start: usize) -> Result<(), IntakeError> {
-        let mut at = skip_space(body, start + 1);
-        if body.get(at) == Some(&b']') {
-            at += 1;
-        } else {
-            loop {
-                let scanned = self.scanner.value(body, at).map_err(|flaw| malformed(body, flaw))?;
-                self.take(scanned)?;
-                at = skip_space(body, scanned.end);
-                match body.get(at) {
-                    Some(b',') => at += 1,
-                    Some(b']') => break at += 1,
-                    _ => return Err(malformed(body, Flaw::new(at, "`,` or `]`"))),
-                }
-            }
-        }
-        let rest = skip_space(body, at);
+    /// A body that is one array.
+    pub(crate) fn array(&mut self, body: &[u8], start: usize) -> Result<(), IntakeError> {
+        let end = self.elements(body, start)?;
+        let rest = skip_space(body, end);
         if rest < body.len() {
             return Err(malformed(body, Flaw::new(rest, "the end of the body")));
         }
+        self.any()
+    }
+
+    /// The elements of the array that begins at `start`; gives the place behind it. A broken element breaks the body:
+    /// where the next one would begin cannot be known.
+    pub(crate) fn elements(&mut self, body: &[u8], start: usize) -> Result<usize, IntakeError> {
+        let mut at = skip_space(body, start + 1);
+        if body.get(at) == Some(&b']') {
+            return Ok(at + 1);
+        }
+        loop {
+            let scanned = self.scanner.value(body, at).map_err(|flaw| malformed(body, flaw))?;
+            self.take(scanned)?;
+            at = skip_space(body, scanned.end);
+            match body.get(at) {
+                Some(b',') => at += 1,
+                Some(b']') => return Ok(at + 1),
+                _ => return Err(malformed(body, Flaw::new(at, "`,` or `]`"))),
+            }
+        }
+    }
+
+    /// Refuses a body without events.
+    pub(crate) fn any(&self) -> Result<(), IntakeError> {
         if self.count == 0 { Err(IntakeError::NoEvents) } else { Ok(()) }
+    }
+
+    pub(crate) fn done(self) -> Sifted {
+        Sifted { batch: self.batch, refused: self.refused.batch, listed: self.refused.listed }
+    }
+
+    /// A body that is the data of one event.
+    fn binary(&mut self, headers: &HeaderMap) -> Result<(), IntakeError> {
+        let Protocol::CloudEvents(form, _) = self.protocol else { return Ok(()) };
+        match form.judge_binary(headers, &mut self.scanner, &mut self.batch, self.setting) {
+            Ok(draft) => {
+                self.batch.drafts.push(draft);
+                self.counted().map(|_| ())
+            }
+            Err(refusal) => {
+                self.refused.also = cloudevents::attributes(headers);
+                self.refuse(0, self.batch.bytes.len(), refusal)
+            }
+        }
     }
 
     /// A broken line is one refused event; blank lines are none.
@@ -178,14 +288,34 @@ impl Work<'_> {
         } else if kind != Kind::Object {
             Err(whole(RefusalCode::NotAnObject, format!("expected an object, found {}", kind.as_str())))
         } else {
-            self.form.judge(&self.scanner, scanned, &mut self.batch, self.setting)
+            self.judge(scanned).and_then(|draft| match self.model {
+                None => Ok(draft),
+                Some(model) => model.refine(draft, self.form, &self.scanner, &mut self.batch, self.setting),
+            })
         };
         match judged {
             Ok(draft) => {
+                if let Some(model) = self.model {
+                    self.low += usize::from(model.is_low(&self.scanner, &self.batch.bytes));
+                }
                 self.batch.drafts.push(draft);
                 self.counted().map(|_| ())
             }
             Err(refusal) => self.refuse(start, end, refusal),
+        }
+    }
+
+    #[inline]
+    fn judge(&mut self, scanned: Scanned) -> Result<Draft, Refusal> {
+        let (form, scanner, setting) = (self.form, &self.scanner, self.setting);
+        match self.protocol {
+            Protocol::Plain => form.judge(scanner, scanned, &mut self.batch, setting),
+            Protocol::CloudEvents(cloud, headers) => cloud.judge(scanner, scanned, headers, &mut self.batch, setting),
+            Protocol::Segment(model, call) => {
+                let draft = form.judge(scanner, scanned, &mut self.batch, setting)?;
+                let Some(model) = model else { return Ok(draft) };
+                model.refine(draft, call, form, scanner, &mut self.batch, setting)
+            }
         }
     }
 
@@ -199,7 +329,7 @@ impl Work<'_> {
     fn counted(&mut self) -> Result<u32, IntakeError> {
         let index = self.count as u32;
         self.count += 1;
-        if self.count > REQUEST_EVENTS_MAX { Err(IntakeError::TooManyEvents) } else { Ok(index) }
+        if self.count > self.max { Err(IntakeError::TooManyEvents { max: self.max }) } else { Ok(index) }
     }
 }
 
@@ -212,6 +342,6 @@ fn whole(code: RefusalCode, message: String) -> Refusal {
     Refusal { code, pointer: String::new(), message }
 }
 
-fn malformed(body: &[u8], flaw: Flaw) -> IntakeError {
+pub(crate) fn malformed(body: &[u8], flaw: Flaw) -> IntakeError {
     IntakeError::Malformed(format!("{}: {}", place(body, flaw.at), flaw.describe(body)))
 }

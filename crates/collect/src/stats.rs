@@ -1,7 +1,9 @@
 //! What went through the doors, as counters that cost a request one relaxed addition each.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+
+use crate::window::Window;
 
 /// Counters since the start of the process.
 #[derive(Debug, Default)]
@@ -10,7 +12,12 @@ pub struct IntakeStats {
     accepted: AtomicU64,
     duplicates: AtomicU64,
     rejected: AtomicU64,
+    waiting: AtomicU64,
+    disk_full: AtomicBool,
+    /// Accepted events of the last seconds.
+    pub(crate) window: Window,
     ack: Histogram,
+    ack_us: AtomicU64,
 }
 
 impl IntakeStats {
@@ -39,6 +46,33 @@ impl IntakeStats {
         (self.ack.quantile_ms(0.50), self.ack.quantile_ms(0.99))
     }
 
+    /// The mean of the same, in milliseconds; 0 when there was none.
+    pub(crate) fn ack_mean_ms(&self) -> f64 {
+        self.ack_us.load(Relaxed) as f64 / 1_000.0 / self.requests().max(1) as f64
+    }
+
+    /// Events, good ones and refused ones, that the log has not answered yet.
+    pub(crate) fn waiting_events(&self) -> u64 {
+        self.waiting.load(Relaxed)
+    }
+
+    /// Whether the disk had no room for the request that the log answered last.
+    pub(crate) fn disk_full(&self) -> bool {
+        self.disk_full.load(Relaxed)
+    }
+
+    pub(crate) fn waiting(&self, events: u64) {
+        self.waiting.fetch_add(events, Relaxed);
+    }
+
+    pub(crate) fn settled(&self, events: u64, disk_full: bool) {
+        self.waiting.fetch_sub(events, Relaxed);
+        // Mostly it stays as it is: then the line is not written, and the cores share it.
+        if self.disk_full.load(Relaxed) != disk_full {
+            self.disk_full.store(disk_full, Relaxed);
+        }
+    }
+
     pub(crate) fn count(&self, accepted: u64, duplicates: u64, rejected: u64) {
         self.accepted.fetch_add(accepted, Relaxed);
         if duplicates > 0 {
@@ -52,6 +86,7 @@ impl IntakeStats {
     pub(crate) fn answered(&self, took: Duration) {
         self.requests.fetch_add(1, Relaxed);
         self.ack.record(took);
+        self.ack_us.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
     }
 }
 

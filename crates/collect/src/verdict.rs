@@ -7,6 +7,10 @@ use log::IdHasher;
 use crate::scan::{Fields, Found, Kind, Node, Scanned, Scanner, excerpt, is_integer, unescape};
 use crate::time;
 
+/// How far ahead a time may be that a protocol carries into a stream without a time of its own. The same as for a
+/// stream that does not say: a time far ahead would empty every window of its key.
+const FOREIGN_FUTURE_MS: Millis = 300_000;
+
 /// Why an event is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
@@ -18,9 +22,9 @@ pub(crate) struct Refusal {
 
 /// A field that the stream reads.
 #[derive(Clone, Copy, Debug)]
-struct Word {
-    node: Node,
-    required: bool,
+pub(crate) struct Word {
+    pub(crate) node: Node,
+    pub(crate) required: bool,
 }
 
 #[derive(Debug)]
@@ -41,13 +45,13 @@ struct Need {
 #[derive(Debug)]
 pub(crate) struct Form {
     pub(crate) fields: Fields,
-    key: Option<Word>,
+    pub(crate) key: Option<Word>,
     time: Option<Time>,
     id: Option<Word>,
     kind: Option<Word>,
     needs: Vec<Need>,
     partitions: u32,
-    dedup: bool,
+    pub(crate) dedup: bool,
 }
 
 /// What is the same for all events of a request.
@@ -62,19 +66,29 @@ pub(crate) struct Setting {
 
 impl Form {
     pub(crate) fn new(stream: &Stream) -> Self {
+        Self::inside(None, stream)
+    }
+
+    /// The same for events that lie in a member of what is scanned.
+    pub(crate) fn inside(member: Option<&str>, stream: &Stream) -> Self {
         let mut fields = Fields::new();
-        let mut word = |field: &event::Field| Word { node: fields.add(&field.path), required: field.required };
+        let mut add = |path: &event::FieldPath| match member {
+            Some(member) => fields.add(&path.within(member)),
+            None => fields.add(path),
+        };
+        let mut word = |field: &event::Field| Word { node: add(&field.path), required: field.required };
         let key = stream.key.as_ref().map(&mut word);
         let id = stream.id.as_ref().map(&mut word);
         let kind = stream.kind.as_ref().map(&mut word);
         let time = stream.time.as_ref();
         let time = time.map(|t| Time { word: word(&t.field), unit: t.unit, max_future_ms: t.max_future_ms });
-        let need = |r: &event::Requirement| Need { node: fields.add(&r.path), kind: r.kind, one_of: r.one_of.clone() };
+        let need = |r: &event::Requirement| Need { node: add(&r.path), kind: r.kind, one_of: r.one_of.clone() };
         let needs = stream.require.iter().map(need).collect();
         Self { fields, key, time, id, kind, needs, partitions: stream.partitions, dedup: stream.dedup.is_some() }
     }
 
     /// Judges the event that the scanner has just been over. Texts that have to be made go to the batch's side buffer.
+    #[inline]
     pub(crate) fn judge(
         &self,
         scanner: &Scanner<'_>,
@@ -82,28 +96,45 @@ impl Form {
         batch: &mut Batch,
         setting: Setting,
     ) -> Result<Draft, Refusal> {
-        if let Some(node) = scanner.twice() {
-            return Err(self.refuse(RefusalCode::DuplicateField, node, "expected once, found twice"));
-        }
+        self.once(scanner)?;
         let key = self.word(self.key, scanner, batch)?;
         let id = self.word(self.id, scanner, batch)?;
         let kind = self.word(self.kind, scanner, batch)?;
         let time = self.time(scanner, &batch.bytes, setting.now)?;
-        for need in &self.needs {
-            self.need(need, scanner.found(need.node), &batch.bytes)?;
-        }
-        let partition = match key.is_empty() {
-            true => setting.keyless_partition,
-            false => partition_of(batch.slice(key), self.partitions),
-        };
+        self.needs(scanner, &batch.bytes)?;
+        let partition = self.partition(key, batch, setting);
         let id_hash = if self.dedup && !id.is_empty() { setting.hasher.hash(batch.slice(id)) } else { 0 };
         let data = Span::shared(scanned.start, scanned.end - scanned.start);
         Ok(Draft { partition, time, id_hash, data, key, kind, id, headers: Span::EMPTY })
     }
 
+    /// No field that is read stands there twice.
+    #[inline]
+    pub(crate) fn once(&self, scanner: &Scanner<'_>) -> Result<(), Refusal> {
+        match scanner.twice() {
+            None => Ok(()),
+            Some(node) => Err(self.refuse(RefusalCode::DuplicateField, node, "expected once, found twice")),
+        }
+    }
+
+    /// Everything that has to be there is.
+    #[inline]
+    pub(crate) fn needs(&self, scanner: &Scanner<'_>, bytes: &[u8]) -> Result<(), Refusal> {
+        self.needs.iter().try_for_each(|need| self.need(need, scanner.found(need.node), bytes))
+    }
+
+    /// Where an event with this key goes.
+    #[inline]
+    pub(crate) fn partition(&self, key: Span, batch: &Batch, setting: Setting) -> u32 {
+        match key.is_empty() {
+            true => setting.keyless_partition,
+            false => partition_of(batch.slice(key), self.partitions),
+        }
+    }
+
     /// A field that is kept as text: a string's content, or a number or boolean as it is written.
     #[inline]
-    fn word(&self, word: Option<Word>, scanner: &Scanner<'_>, batch: &mut Batch) -> Result<Span, Refusal> {
+    pub(crate) fn word(&self, word: Option<Word>, scanner: &Scanner<'_>, batch: &mut Batch) -> Result<Span, Refusal> {
         const EXPECTED: &str = "a string, a number or a boolean";
         let Some(word) = word else { return Ok(Span::EMPTY) };
         let found = scanner.found(word.node);
@@ -119,18 +150,25 @@ impl Form {
             Kind::String | Kind::Number | Kind::Boolean => Span::shared(found.start as usize, length),
             Kind::Object | Kind::Array => return Err(self.wrong_type(word.node, EXPECTED, found.kind)),
         };
-        if span.len() > KEY_BYTES_MAX {
-            let message = format!("expected at most {KEY_BYTES_MAX} bytes, found {}", span.len());
-            return Err(self.refuse(RefusalCode::TooLarge, word.node, &message));
-        }
+        self.bounded(word.node, span)?;
         if span.is_empty() && word.required {
             return Err(self.missing(word.node, EXPECTED, found.kind));
         }
         Ok(span)
     }
 
+    /// A key, a type or an id is indexed, so it must be short.
     #[inline]
-    fn time(&self, scanner: &Scanner<'_>, bytes: &[u8], now: Millis) -> Result<Millis, Refusal> {
+    pub(crate) fn bounded(&self, node: Node, span: Span) -> Result<(), Refusal> {
+        if span.len() <= KEY_BYTES_MAX {
+            return Ok(());
+        }
+        let message = format!("expected at most {KEY_BYTES_MAX} bytes, found {}", span.len());
+        Err(self.refuse(RefusalCode::TooLarge, node, &message))
+    }
+
+    #[inline]
+    pub(crate) fn time(&self, scanner: &Scanner<'_>, bytes: &[u8], now: Millis) -> Result<Millis, Refusal> {
         let Some(Time { word, unit, max_future_ms }) = &self.time else { return Ok(NO_TIME) };
         let found = scanner.found(word.node);
         let read = match (found.kind, unit) {
@@ -149,15 +187,33 @@ impl Form {
             }
             (other, _) => return Err(self.wrong_type(word.node, unit_name(*unit), other)),
         };
+        self.plausible(word.node, read, (*unit, found.slice(bytes)), now, *max_future_ms)
+    }
+
+    /// A time given as text at another place than the stream's own: RFC 3339, bounded as the stream's own is.
+    pub(crate) fn time_from_text(&self, node: Node, text: &[u8], now: Millis) -> Result<Millis, Refusal> {
+        let max_future_ms = self.time.as_ref().map_or(FOREIGN_FUTURE_MS, |time| time.max_future_ms);
+        self.plausible(node, time::from_text(text), (TimeUnit::Rfc3339, text), now, max_future_ms)
+    }
+
+    #[inline]
+    pub(crate) fn plausible(
+        &self,
+        node: Node,
+        read: Option<Millis>,
+        (unit, text): (TimeUnit, &[u8]),
+        now: Millis,
+        max_future_ms: Millis,
+    ) -> Result<Millis, Refusal> {
         let Some(time) = read else {
-            let value = excerpt(found.slice(bytes));
-            let message = format!("expected {} in the years 1 to 9999, found {value}", unit_name(*unit));
-            return Err(self.refuse(RefusalCode::InvalidTime, word.node, &message));
+            let value = excerpt(text);
+            let message = format!("expected {} in the years 1 to 9999, found {value}", unit_name(unit));
+            return Err(self.refuse(RefusalCode::InvalidTime, node, &message));
         };
-        if time > now.saturating_add(*max_future_ms) {
+        if time > now.saturating_add(max_future_ms) {
             let (time, now) = (api::time::to_rfc3339(time), api::time::to_rfc3339(now));
             let message = format!("expected at most {max_future_ms} ms after the server's {now}, found {time}");
-            return Err(self.refuse(RefusalCode::TimeInFuture, word.node, &message));
+            return Err(self.refuse(RefusalCode::TimeInFuture, node, &message));
         }
         Ok(time)
     }
@@ -191,17 +247,17 @@ impl Form {
         Err(self.refuse(RefusalCode::InvalidValue, need.node, &message))
     }
 
-    fn missing(&self, node: Node, expected: &str, found: Kind) -> Refusal {
+    pub(crate) fn missing(&self, node: Node, expected: &str, found: Kind) -> Refusal {
         let found = if found == Kind::String { "an empty string" } else { found.as_str() };
         self.refuse(RefusalCode::MissingField, node, &format!("expected {expected}, found {found}"))
     }
 
-    fn wrong_type(&self, node: Node, expected: &str, found: Kind) -> Refusal {
+    pub(crate) fn wrong_type(&self, node: Node, expected: &str, found: Kind) -> Refusal {
         self.refuse(RefusalCode::WrongType, node, &format!("expected {expected}, found {}", found.as_str()))
     }
 
     /// The message names the field, so that it can be read alone.
-    fn refuse(&self, code: RefusalCode, node: Node, what: &str) -> Refusal {
+    pub(crate) fn refuse(&self, code: RefusalCode, node: Node, what: &str) -> Refusal {
         let pointer = self.fields.pointer(node).to_owned();
         Refusal { code, message: format!("{pointer}: {what}"), pointer }
     }

@@ -23,6 +23,13 @@ pub fn iter(mut bytes: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
     })
 }
 
+/// Whether a media type, with or without parameters, says that its content is JSON: `*/json` or `*/*+json`.
+pub fn is_json(content_type: &[u8]) -> bool {
+    let media_type = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    let ends = |end: &[u8]| media_type.split_last_chunk::<5>().is_some_and(|(_, last)| last.eq_ignore_ascii_case(end));
+    ends(b"/json") || ends(b"+json")
+}
+
 /// The value of one header.
 pub fn get<'a>(bytes: &'a [u8], name: &str) -> Option<&'a [u8]> {
     iter(bytes).find(|(n, _)| *n == name).map(|(_, value)| value)
@@ -31,6 +38,16 @@ pub fn get<'a>(bytes: &'a [u8], name: &str) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_is_told_from_the_rest_by_its_subtype() {
+        for yes in ["application/json", "text/JSON; charset=utf-8", " application/cloudevents+json ;x=1"] {
+            assert!(is_json(yes.as_bytes()), "{yes}");
+        }
+        for no in ["", "json", "application/jsonl", "application/x-ndjson", "text/plain;a=/json"] {
+            assert!(!is_json(no.as_bytes()), "{no}");
+        }
+    }
 
     #[test]
     fn headers_come_back() {

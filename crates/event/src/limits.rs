@@ -21,6 +21,10 @@ pub const FIELD_DEPTH_MAX: usize = 8;
 pub const KEY_BYTES_MAX: usize = 256;
 /// Bytes of all headers of one record.
 pub const HEADERS_BYTES_MAX: usize = 16 << 10;
+/// Bytes of one gRPC message: what stock clients and proxies take unless told otherwise.
+pub const GRPC_MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// Batches of one gRPC call that may wait for their answer; the sender is held back by flow control then.
+pub const GRPC_IN_FLIGHT_MAX: usize = 32;
 /// Refused events that one answer lists; the rest are counted.
 pub const REJECTED_LISTED_MAX: usize = 1_000;
 

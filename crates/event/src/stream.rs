@@ -27,6 +27,12 @@ impl FieldPath {
         &self.0
     }
 
+    /// The same path inside of a member of this name. It may have one step more than a path that is read.
+    #[must_use]
+    pub fn within(&self, member: &str) -> Self {
+        Self(std::iter::once(member.to_owned()).chain(self.0.iter().cloned()).collect())
+    }
+
     /// The same path as a JSON pointer, as error messages name it: `/payload/amount`.
     pub fn pointer(&self) -> String {
         self.0.iter().flat_map(|s| ["/".to_owned(), s.replace('~', "~0").replace('/', "~1")]).collect()
@@ -276,6 +282,7 @@ mod tests {
             let path = FieldPath::parse(text).unwrap();
             assert_eq!(path.steps(), ["payload", "amount"]);
             assert_eq!(path.pointer(), "/payload/amount");
+            assert_eq!(path.within("data").pointer(), "/data/payload/amount");
         }
         assert_eq!(FieldPath::parse("/a~1b/c~0d").unwrap().steps(), ["a/b", "c~d"]);
         for bad in ["", ".", "a..b", "/", "a.b.c.d.e.f.g.h.i"] {

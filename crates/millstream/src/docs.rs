@@ -1,14 +1,15 @@
-//! `/openapi.json` and `/docs`: the description of every door and every question, merged.
+//! `/openapi.json`, `/docs` and `/redoc`: the description of every door and every question, merged.
 
 use axum::Router;
 use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder};
 use utoipa_swagger_ui::SwaggerUi;
 
+use crate::redoc;
 use crate::telemetry::VERSION;
 
-/// The two routes.
+/// The routes.
 pub(crate) fn router() -> Router {
-    SwaggerUi::new("/docs").url("/openapi.json", description()).into()
+    Router::from(SwaggerUi::new("/docs").url("/openapi.json", description())).merge(redoc::router())
 }
 
 fn description() -> OpenApi {

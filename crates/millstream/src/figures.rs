@@ -1,6 +1,5 @@
 //! What a running product says about itself: readiness, totals of this moment, metrics. Cheap, and never blocks.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use log::{Clock, Log};
 use metrics::gauge;
 use metrics_exporter_prometheus::PrometheusHandle;
 use query::{Live, Ready};
+use tokio::sync::watch;
 
 /// The parts that have something to say.
 pub(crate) struct Figures {
@@ -21,8 +21,8 @@ pub(crate) struct Figures {
     pub(crate) clock: Arc<dyn Clock>,
     /// When the process began, by the clock's elapsed time.
     pub(crate) began: Duration,
-    /// Set at the begin of a drain, and never unset.
-    pub(crate) draining: AtomicBool,
+    /// Set at the begin of a drain, and never unset. Calls without an end listen to it.
+    pub(crate) draining: watch::Sender<bool>,
     pub(crate) prometheus: PrometheusHandle,
 }
 
@@ -32,7 +32,7 @@ impl Figures {
         let mut live = Live {
             log_bytes: self.log.status().bytes,
             uptime_seconds: self.clock.elapsed().saturating_sub(self.began).as_secs(),
-            draining: self.draining.load(Relaxed),
+            draining: *self.draining.borrow(),
             ..Live::default()
         };
         if let Some(intake) = self.intake.as_ref().map(|intake| intake.stats()) {
@@ -58,8 +58,9 @@ impl Figures {
         Ready { ready: reason.is_none(), reason: reason.unwrap_or_default() }
     }
 
-    fn hindrance(&self) -> Option<String> {
-        if self.draining.load(Relaxed) {
+    /// Why it cannot.
+    pub(crate) fn hindrance(&self) -> Option<String> {
+        if *self.draining.borrow() {
             return Some("draining: this process is about to stop".to_owned());
         }
         if let Some(reason) = self.log.status().poisoned {

@@ -6,6 +6,7 @@ mod docs;
 mod emitter;
 mod figures;
 mod output;
+mod redoc;
 mod server;
 mod shutdown;
 mod telemetry;

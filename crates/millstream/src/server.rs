@@ -30,6 +30,12 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
 const HEADER_BYTES_MAX: u32 = 16 << 10;
 /// Requests of one HTTP/2 connection at the same time.
 const HTTP2_STREAMS_MAX: u32 = 250;
+/// Bytes that a client may send ahead on one HTTP/2 request: a megabyte every 20 ms is 50 MB/s.
+const HTTP2_STREAM_WINDOW: u32 = 1 << 20;
+/// The same for all requests of one connection; the memory that a connection which nobody reads can hold.
+const HTTP2_CONNECTION_WINDOW: u32 = 4 << 20;
+/// Bytes of one HTTP/2 frame: batches are tens of kilobytes, and a frame costs the same whatever its size.
+const HTTP2_FRAME_BYTES: u32 = 64 << 10;
 /// The wait after an accept that failed, mostly for want of file descriptors, which only time frees.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
@@ -77,6 +83,9 @@ async fn accept(listener: TcpListener, router: Router, mut stop: watch::Receiver
         .http2()
         .timer(TokioTimer::new())
         .max_header_list_size(HEADER_BYTES_MAX)
+        .initial_stream_window_size(HTTP2_STREAM_WINDOW)
+        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
+        .max_frame_size(HTTP2_FRAME_BYTES)
         .max_concurrent_streams(HTTP2_STREAMS_MAX);
     let (builder, graceful, busy) = (Arc::new(builder), GracefulShutdown::new(), Arc::new(AtomicUsize::new(0)));
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
 use collect::Intake;
+use collect::grpc::Grpc;
 use engine::{Command, Engine, Parts};
 use event::Catalog;
 use log::disk::{DiskLog, DiskSettings};
@@ -19,6 +19,7 @@ use store::Store;
 use store::sqlite::{SqliteSettings, SqliteStore};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 
 use crate::config::{BadConfig, Settings};
 use crate::emitter::{self, Control};
@@ -122,7 +123,7 @@ pub(crate) fn start(
         engine: engine.clone(),
         clock: clock.clone(),
         began: clock.elapsed(),
-        draining: AtomicBool::new(false),
+        draining: watch::Sender::new(false),
         prometheus: prometheus.clone(),
     });
     telemetry::keep_up(prometheus);
@@ -136,7 +137,12 @@ pub(crate) fn start(
         clients = clients.merge(query::router(query));
     }
     if let Some(intake) = intake {
-        clients = clients.merge(collect::router(intake));
+        let hindrance = figures.clone();
+        let hindrance = Arc::new(move || hindrance.hindrance());
+        let collector = collect::collector(intake.clone(), settings.collect, hindrance);
+        let grpc = collect::grpc::router(calls(intake.clone(), &figures));
+        clients = clients.merge(collect::router(intake)).merge(grpc);
+        clients = clients.merge(collector.context("the collector cannot start")?);
     }
     if let Some(control) = control {
         clients = clients.merge(emitter::router(control, clock));
@@ -183,6 +189,12 @@ pub(crate) fn open_store(data_dir: &Path, catalog: Arc<Catalog>) -> anyhow::Resu
     let path = data_dir.join("store.sqlite");
     SqliteStore::open(&path, catalog, SqliteSettings::default())
         .with_context(|| format!("cannot open the store {}", path.display()))
+}
+
+/// The gRPC door's view of the rest.
+fn calls(intake: Arc<Intake>, figures: &Arc<Figures>) -> Grpc {
+    let ready = figures.clone();
+    Grpc { intake, ready: Arc::new(move || ready.ready().ready), closing: figures.draining.subscribe() }
 }
 
 fn questions(
@@ -234,7 +246,7 @@ impl App {
     /// # Errors
     /// When it takes longer than the limit, or the engine had failed. Nothing acknowledged is lost either way.
     pub(crate) async fn drain(self, limit: Duration) -> anyhow::Result<()> {
-        self.figures.draining.store(true, Ordering::Relaxed);
+        self.figures.draining.send_replace(true);
         let down = async {
             self.clients.close().await;
             let (engine, log) = (self.engine, self.log);

@@ -44,7 +44,8 @@ pub(crate) struct Event<'a> {
 impl<'a> Event<'a> {
     pub(crate) fn new(row: &'a EventRow) -> Self {
         let given = headers::get(&row.headers, "content-type").map(String::from_utf8_lossy);
-        let data = given.as_deref().is_none_or(is_json).then(|| raw_json(&row.data)).flatten();
+        let data =
+            given.as_deref().is_none_or(|g| headers::is_json(g.as_bytes())).then(|| raw_json(&row.data)).flatten();
         let other = data.is_none();
         Self {
             stream: &row.stream,
@@ -160,11 +161,6 @@ pub(crate) fn position_id(stream: &str, partition: u32, offset: u64) -> String {
 /// too: one bad row must not spoil a whole answer.
 pub(crate) fn raw_json(bytes: &[u8]) -> Option<&RawValue> {
     serde_json::from_slice(bytes).ok()
-}
-
-fn is_json(content_type: &str) -> bool {
-    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    media_type.ends_with("/json") || media_type.ends_with("+json")
 }
 
 fn text(value: &str) -> Option<&str> {

@@ -39,6 +39,11 @@ impl Fields {
         path.steps().iter().fold(Self::ROOT, |parent, step| self.step(parent, step))
     }
 
+    /// The node of a member of the event itself.
+    pub(crate) fn member(&mut self, name: &str) -> Node {
+        self.step(Self::ROOT, name)
+    }
+
     fn step(&mut self, parent: Node, name: &str) -> Node {
         let known = self.find(parent, name.as_bytes());
         if known != Self::NONE {

@@ -89,7 +89,8 @@ pub(crate) struct Scanner<'f> {
     /// The bits of the containers further out. Depth costs one bit of heap a level and no stack at all.
     spilled: Vec<u64>,
     /// The nodes of the open objects that lie on a path to a field, outermost first. The innermost open container is
-    /// one of them exactly when `tracked == depth`.
+    /// one of them exactly when `tracked == depth`. A path has up to [`FIELD_DEPTH_MAX`] steps, and one more inside of a
+    /// CloudEvent's `data`.
     track: [Node; FIELD_DEPTH_MAX + 1],
     tracked: usize,
 }
@@ -122,17 +123,28 @@ impl<'f> Scanner<'f> {
     /// Scans the value that begins at or after `at`; leaves what follows it unread.
     #[inline]
     pub(crate) fn value(&mut self, bytes: &[u8], at: usize) -> Result<Scanned, Flaw> {
-        self.found.fill(Found::default());
-        self.spilled.clear();
-        (self.twice, self.depth, self.deepest, self.kinds, self.tracked) = (None, 0, 0, 0, 0);
+        self.value_of(Fields::ROOT, bytes, at)
+    }
+
+    /// The same for a value that stands alone and is one field of an event.
+    #[inline]
+    pub(crate) fn value_of(&mut self, root: Node, bytes: &[u8], at: usize) -> Result<Scanned, Flaw> {
+        self.forget();
         let start = skip_space(bytes, at);
-        let end = self.walk(bytes, start)?;
-        let kind = self.found(Fields::ROOT).kind;
+        let end = self.walk(root, bytes, start)?;
+        let kind = self.found(root).kind;
         Ok(Scanned { kind, start, end, too_deep: self.deepest > JSON_DEPTH_MAX })
     }
 
-    fn walk(&mut self, bytes: &[u8], start: usize) -> Result<usize, Flaw> {
-        let (mut at, mut node) = (start, Fields::ROOT);
+    #[inline]
+    pub(crate) fn forget(&mut self) {
+        self.found.fill(Found::default());
+        self.spilled.clear();
+        (self.twice, self.depth, self.deepest, self.kinds, self.tracked) = (None, 0, 0, 0, 0);
+    }
+
+    fn walk(&mut self, root: Node, bytes: &[u8], start: usize) -> Result<usize, Flaw> {
+        let (mut at, mut node) = (start, root);
         'value: loop {
             match bytes.get(at) {
                 Some(b'"') => at = self.string(bytes, at, node)?,

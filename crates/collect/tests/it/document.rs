@@ -12,7 +12,25 @@ fn the_document_has_the_path_with_every_status() {
         post["parameters"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
     assert_eq!(parameters, ["stream", "ack", "Content-Encoding", "X-Request-ID"]);
     let bodies: Vec<&String> = post["requestBody"]["content"].as_object().unwrap().keys().collect();
-    assert_eq!(bodies, ["application/json", "application/jsonl", "application/ndjson", "application/x-ndjson"]);
+    let known = [
+        "application/cloudevents+json",
+        "application/cloudevents-batch+json",
+        "application/json",
+        "application/jsonl",
+        "application/ndjson",
+        "application/x-ndjson",
+    ];
+    assert_eq!(bodies, known);
+}
+
+#[test]
+fn every_call_of_segments_door_has_its_page() {
+    let document: Value = serde_json::to_value(collect::openapi()).unwrap();
+    for name in ["batch", "import", "track", "identify", "page", "screen", "group", "alias"] {
+        let post = &document["paths"][format!("/v1/{name}")]["post"];
+        assert_eq!(post["operationId"].as_str(), Some(&*format!("segment_{name}")));
+        assert!(post["responses"]["200"].is_object(), "{name}");
+    }
 }
 
 #[test]

@@ -125,7 +125,8 @@ fn need(path: &str, kind: JsonKind, one_of: &[&str]) -> Requirement {
     Requirement { path: FieldPath::parse(path).unwrap(), kind, one_of }
 }
 
-/// `signals` asks for much, `events` for nothing, `orders` has nested paths and no duplicate suppression.
+/// `signals` asks for much, `events` for nothing, `orders` has nested paths and no duplicate suppression; `segment` has its
+/// door.
 pub(crate) fn streams() -> Vec<Stream> {
     let time =
         |path: &str, required, unit| Some(TimeField { field: field(path, required), unit, max_future_ms: 300_000 });
@@ -173,5 +174,14 @@ pub(crate) fn streams() -> Vec<Stream> {
         ],
         ..bare("orders", 3)
     };
-    vec![signals, events, orders]
+    // As the pack has it; one partition, so that records lie in the order of the request.
+    let segment = Stream {
+        key: Some(field("userId", false)),
+        time: time("timestamp", false, TimeUnit::Auto),
+        id: Some(field("messageId", false)),
+        kind: Some(field("type", false)),
+        dedup,
+        ..bare("segment", 1)
+    };
+    vec![signals, events, orders, segment]
 }

@@ -29,9 +29,10 @@ use typed::Typed;
 pub(crate) const FILE: &str = "millstream.yaml";
 
 /// The built-in streams and rules, read by the same code as the user's file.
-const PACKS: [(&str, &str); 2] = [
+const PACKS: [(&str, &str); 3] = [
     ("packs/signals.yaml", include_str!("../../packs/signals.yaml")),
     ("packs/events.yaml", include_str!("../../packs/events.yaml")),
+    ("packs/segment.yaml", include_str!("../../packs/segment.yaml")),
 ];
 
 /// What the load generator does by itself, in `serve` and `demo`; the verb `emit` has the same as flags.

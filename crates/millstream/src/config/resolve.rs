@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use collect::CollectorSettings;
 use event::{Catalog, Dedup, Millis, Retention, Stream, StreamId};
 use process::{Program, RuleKind, RuleSpec};
 
@@ -35,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) roles: Roles,
     /// How long a drain may take.
     pub(crate) drain_timeout: Duration,
+    /// What the collector asks for beyond its defaults.
+    pub(crate) collect: CollectorSettings,
     /// The load generator.
     pub(crate) emit: EmitSettings,
     /// All streams.
@@ -70,6 +73,10 @@ pub(crate) fn resolve(packs: Vec<Typed>, user: Typed, problems: &Problems) -> Op
         data_dir: user.data_dir.unwrap_or_else(|| PathBuf::from("millstream-data")),
         roles: user.roles.unwrap_or_default(),
         drain_timeout: Duration::from_millis(user.drain_timeout_ms.unwrap_or(DRAIN_TIMEOUT_MS).unsigned_abs()),
+        collect: CollectorSettings {
+            strict_uuids: user.collect.strict_uuids.unwrap_or(false),
+            time_window_ms: user.collect.time_window_ms.flatten(),
+        },
         emit: emit(&user.emit),
         rules: rules.iter().map(spec).collect(),
         catalog,

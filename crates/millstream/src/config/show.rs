@@ -32,6 +32,10 @@ pub(crate) fn show(settings: &Settings) -> Value {
         "drain_timeout": duration_text(settings.drain_timeout.as_millis() as i64),
         "log": { "backend": "disk" },
         "store": { "backend": "sqlite" },
+        "collect": {
+            "strict_uuids": settings.collect.strict_uuids,
+            "time_window": settings.collect.time_window_ms.map_or_else(|| "off".to_owned(), duration_text),
+        },
         "emit": emit_section,
         "streams": streams,
         "rules": settings.rules.iter().map(rule).collect::<Vec<_>>(),

@@ -27,7 +27,7 @@ fn check(text: &str, expected: &[(&str, &str)]) {
 fn nothing_configured_gives_the_built_in_streams_and_rules() {
     let settings = settings("");
     let names: Vec<&str> = settings.catalog.iter().map(|(_, s)| s.name.as_str()).collect();
-    assert_eq!(names, ["signals", "events", "_refused"]);
+    assert_eq!(names, ["signals", "events", "segment", "_refused"]);
     let signals = settings.catalog.get(settings.catalog.find("signals").unwrap());
     assert_eq!(signals.partitions, 6);
     assert!(signals.key.as_ref().unwrap().required);
@@ -105,6 +105,9 @@ fn each_kind_of_mistake_is_named_with_its_path() {
         ("a: 1\na: 2", "", "not YAML"),
         ("listen: here", "listen", "such as 127.0.0.1:8000"),
         ("drain_timeout: 1 hour", "drain_timeout", "expected a duration"),
+        ("collect: { strict_uuids: maybe }", "collect.strict_uuids", "expected true or false"),
+        ("collect: { time_window: 24 }", "collect.time_window", "as `24s`"),
+        ("collect: { strict_uuid: true }", "collect.strict_uuid", "did you mean `strict_uuids`?"),
         ("emit: { rate: fast }", "emit.rate", "expected a number from 0.1"),
         ("emit: { workers: 0 }", "emit.workers", "from 1 to 1024"),
         ("emit: { burst: maybe }", "emit.burst", "expected true or false"),
@@ -146,7 +149,8 @@ fn what_is_shown_is_a_configuration_again() {
     let text = "streams: { orders: { key: 'a.b?', time: { field: t?, unit: s }, id: /x, dedup: off,\n\
                 require: { a: [x, y] }, retention: { size: 10GiB } } }\n\
                 rules: [{ name: r, stream: orders, count: { more_than: 1, within: 1d }, metadata: { n: count } }]";
-    for text in ["", text] {
+    let strict = "collect: { strict_uuids: true, time_window: 1d }";
+    for text in ["", text, strict] {
         let first = show(&settings(text));
         let yaml = serde_saphyr::to_string(&first).unwrap();
         assert_eq!(show(&settings(&yaml)), first, "{yaml}");

@@ -10,7 +10,7 @@ use super::problems::Problems;
 use super::roles::Roles;
 use super::section::{Item, Section};
 use super::typed_rule::TypedRule;
-use super::typed_stream::TypedStream;
+use super::typed_stream::{TypedStream, is_off};
 
 /// Back ends that a later version will know, with the keys that choose them.
 const LATER_BACKENDS: [&str; 3] = ["kafka", "redis", "postgres"];
@@ -24,8 +24,16 @@ pub(crate) struct Typed {
     pub(crate) roles: Option<Roles>,
     pub(crate) drain_timeout_ms: Option<Millis>,
     pub(crate) emit: TypedEmit,
+    pub(crate) collect: TypedCollect,
     pub(crate) streams: Vec<TypedStream>,
     pub(crate) rules: Vec<TypedRule>,
+}
+
+/// The section `collect`. An inner `None` is «switched off».
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TypedCollect {
+    pub(crate) strict_uuids: Option<bool>,
+    pub(crate) time_window_ms: Option<Option<Millis>>,
 }
 
 /// The section `emit`.
@@ -55,6 +63,9 @@ impl Typed {
         root.later("windows");
         if let Some(section) = root.get("emit").and_then(|i| i.section()) {
             typed.emit = TypedEmit::read(section);
+        }
+        if let Some(section) = root.get("collect").and_then(|i| i.section()) {
+            typed.collect = TypedCollect::read(section);
         }
         if let Some(section) = root.get("streams").and_then(|i| i.section()) {
             typed.streams = section.all().filter_map(|(name, item)| TypedStream::read(name, &item)).collect();
@@ -89,6 +100,19 @@ fn roles(item: &Item<'_>) -> Option<Roles> {
         _ => item.text()?,
     };
     text.parse().map_err(|message: String| item.bad(message, None)).ok()
+}
+
+impl TypedCollect {
+    fn read(mut section: Section<'_>) -> Self {
+        let collect = Self {
+            strict_uuids: section.get("strict_uuids").and_then(|i| i.flag()),
+            time_window_ms: section
+                .get("time_window")
+                .and_then(|i| if is_off(&i) { Some(None) } else { i.duration().map(Some) }),
+        };
+        section.close();
+        collect
+    }
 }
 
 impl TypedEmit {

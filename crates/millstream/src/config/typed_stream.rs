@@ -157,7 +157,7 @@ fn retention(mut section: Section<'_>) -> TypedRetention {
 }
 
 /// Whether a value says that there is no such thing: `off`, `none` or `false`.
-fn is_off(item: &Item<'_>) -> bool {
+pub(super) fn is_off(item: &Item<'_>) -> bool {
     match &item.node.value {
         Value::Bool(on) => !on,
         Value::Text(text) => text == "off" || text == "none",

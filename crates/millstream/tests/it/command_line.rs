@@ -80,8 +80,16 @@ fn bench_prints_its_figures() {
     let (code, document) = run_json(dir.path(), &["bench", "all", "--seconds", "1", "--dir", "."]);
     assert_eq!(code, 0);
     let names: Vec<&str> = document["results"].as_array().unwrap().iter().filter_map(|r| r["name"].as_str()).collect();
-    let expected =
-        ["collect_single", "collect_batch100", "collect_batch1000", "log_append", "log_read", "store_sqlite", "e2e"];
+    let expected = [
+        "collect_single",
+        "collect_batch100",
+        "collect_batch1000",
+        "collect_grpc",
+        "log_append",
+        "log_read",
+        "store_sqlite",
+        "e2e",
+    ];
     assert_eq!(names, expected);
     for result in document["results"].as_array().unwrap() {
         assert!(result["value"].as_f64().unwrap() > 100.0, "{result}");

@@ -55,7 +55,7 @@ fn what_is_shown_passes_check() {
     assert!(shown.status.success());
     write(dir.path(), "shown.yaml", &shown.stdout);
     let (code, document) = run_json(dir.path(), &["check", "-c", "shown.yaml"]);
-    assert_eq!((code, &document["streams"], &document["rules"]), (0, &2.into(), &2.into()), "{document}");
+    assert_eq!((code, &document["streams"], &document["rules"]), (0, &3.into(), &2.into()), "{document}");
 }
 
 #[test]

@@ -5,13 +5,13 @@ use std::process::Command;
 
 use crate::product::{Product, folder, read, run_json, write};
 
-fn document(name: &str) -> String {
+pub(crate) fn document(name: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     String::from_utf8(read(&root.join(name))).expect("text")
 }
 
 /// The fenced blocks of a language.
-fn blocks(text: &str, language: &str) -> Vec<String> {
+pub(crate) fn blocks(text: &str, language: &str) -> Vec<String> {
     let fence = format!("```{language}\n");
     text.split(&fence).skip(1).filter_map(|rest| rest.split("```").next()).map(str::to_owned).collect()
 }

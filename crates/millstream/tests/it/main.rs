@@ -3,12 +3,16 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on may panic")]
 
 mod bad_input;
+mod clients;
+mod cloudevents;
+mod collector;
 mod command_line;
 mod configuration;
 mod damage;
 mod demo;
 mod docs;
 mod drain;
+mod grpc;
 mod http;
 mod kill;
 mod octokit;

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use super::events::Template;
 
 /// The beginning of a run that is not counted: connections, caches, files.
-const WARM_UP: Duration = Duration::from_millis(500);
+pub(super) const WARM_UP: Duration = Duration::from_millis(500);
 /// The wait of a connection that was told to come back later, or that is held.
 const HOLD: Duration = Duration::from_millis(5);
 

@@ -8,6 +8,7 @@ mod client;
 mod collect;
 mod e2e;
 mod events;
+mod grpc;
 mod machine;
 mod storage;
 
@@ -22,7 +23,8 @@ use crate::telemetry;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 enum What {
-    /// The HTTP door, fsynced before each answer: one event a request, batches of 100, batches of 1000.
+    /// The HTTP door, fsynced before each answer: one event a request, batches of 100, batches of 1000; and the gRPC
+    /// door with batches of 100.
     Collect,
     /// Appending to the log, and reading it.
     Log,
@@ -80,6 +82,7 @@ pub(super) fn run(args: &Args, output: Output) -> Verdict {
     let mut figures = Vec::new();
     if wanted(What::Collect) {
         figures.extend(collect::measure(&setup)?);
+        figures.push(grpc::measure(&setup)?);
     }
     if wanted(What::Log) || wanted(What::Store) {
         let measured = storage::measure(&setup, wanted(What::Log), wanted(What::Store))?;
