@@ -23,7 +23,7 @@ pub(crate) struct Need {
 /// What it is, its variable, its tests, and how it is had; see [`Need`].
 type Entry = (&'static str, &'static str, &'static str, fn(&Path) -> anyhow::Result<PathBuf>);
 
-const ENTRIES: [Entry; 4] = [
+const ENTRIES: [Entry; 5] = [
     (
         "the npm package @octokit/webhooks-examples (real webhook payloads)",
         "MILLSTREAM_TEST_OCTOKIT",
@@ -32,6 +32,7 @@ const ENTRIES: [Entry; 4] = [
     ),
     ("the stock clients from PyPI", "MILLSTREAM_TEST_PYTHON", "python_client", python_clients),
     ("the stock gRPC client from PyPI", "MILLSTREAM_TEST_GRPC_PYTHON", "python_grpc", python_grpc),
+    ("schemathesis from PyPI", "MILLSTREAM_TEST_SCHEMATHESIS", "schemathesis", schemathesis),
     ("the stock clients from npm", "MILLSTREAM_TEST_NODE", "node_client", node_clients),
 ];
 
@@ -54,6 +55,10 @@ const NODE_CLIENTS: [&str; 2] = ["cloudevents@10.0.0", "@segment/analytics-node@
 /// gRPC for Python with what makes stubs from a `.proto`, and the two services that every server has.
 const PYTHON_GRPC: [&str; 4] =
     ["grpcio==1.85.1", "grpcio-tools==1.85.1", "grpcio-health-checking==1.85.1", "grpcio-reflection==1.85.1"];
+
+fn schemathesis(folder: &Path) -> anyhow::Result<PathBuf> {
+    python(folder, &["schemathesis==4.32.5"])
+}
 
 fn python_clients(folder: &Path) -> anyhow::Result<PathBuf> {
     python(folder, &PYTHON_CLIENTS)

@@ -119,7 +119,8 @@ fn run(sifter: &Sifter, bodies: &[Bytes], format: Format<'_>) -> f64 {
     let (began, mut taken) = (clock.elapsed(), 0);
     for body in bodies {
         let now = clock.now();
-        let envelope = Envelope { format, request_id: "bench", now, keyless_partition: 0, hasher: IdHasher::new(1) };
+        let envelope =
+            Envelope { tenant: "", format, request_id: "bench", now, keyless_partition: 0, hasher: IdHasher::new(1) };
         let sifted = sifter.sift(body, envelope).expect("a good body");
         assert!(sifted.refused.drafts.is_empty(), "no event is refused: {:?}", sifted.listed.first());
         taken += sifted.batch.drafts.len();

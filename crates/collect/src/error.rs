@@ -33,6 +33,34 @@ pub enum IntakeError {
         /// How many the door takes in one request.
         max: usize,
     },
+    /// Its tenant has sent as much as it may for now. The sender's turn, later.
+    #[error("the tenant's limit of {limit} events (`{policy}`) is reached; try again in {retry_after_s} s")]
+    Limited {
+        /// Which limit.
+        policy: &'static str,
+        /// How many events it allows.
+        limit: u32,
+        /// When so many events fit again, in seconds.
+        retry_after_s: u32,
+    },
+    /// More events than its tenant may ever send at once. The sender's turn.
+    #[error(
+        "the request holds {events} events, and the tenant's limit `{policy}` is {limit}; send them in several requests"
+    )]
+    OverBurst {
+        /// Which limit.
+        policy: &'static str,
+        /// How many events it allows.
+        limit: u32,
+        /// How many the request holds.
+        events: u32,
+    },
+    /// The queue is full. The sender's turn, later.
+    #[error("more is waiting to be written than may; try again in {retry_after_s} s")]
+    Busy {
+        /// When it is worth a try, in seconds.
+        retry_after_s: u32,
+    },
     /// The log did not take the events.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -48,6 +76,11 @@ impl From<IntakeError> for ApiError {
             IntakeError::Malformed(_) => Self::bad_request("invalid_json", message),
             IntakeError::Shape(_) => Self::bad_request("invalid_body", message),
             IntakeError::TooManyEvents { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_events", message),
+            IntakeError::Limited { retry_after_s, .. } => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message).retry_after(retry_after_s)
+            }
+            IntakeError::OverBurst { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_events", message),
+            IntakeError::Busy { retry_after_s } => Self::too_many(message, retry_after_s),
             IntakeError::Log(error) => log_error(&error, message),
         }
     }

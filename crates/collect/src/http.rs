@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{ApiError, RequestId};
+use api::{ApiError, Caller, RequestId};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -16,6 +16,7 @@ use event::Ack;
 
 use crate::body::Held;
 use crate::decode::{Encoding, decode};
+use crate::idempotency::{self, Key, Keyed};
 use crate::intake::off_worker;
 use crate::sift::Format;
 use crate::{Accept, Intake, body, cloudevents, reply, segment};
@@ -40,11 +41,20 @@ async fn post_events(
     let stream = intake.find(&stream)?;
     let ack = ack_of(&head.uri)?;
     let format = format_of(&head.headers)?;
-    let mut held = intake.bodies().hold();
+    let key = Key::of(&head.headers)?;
+    let caller = Caller::from_extensions(&head.extensions);
+    let tenant = caller.writes_as();
+    let mut held = intake.bodies().hold(intake.lane(tenant));
     let body = plain_body(&head, body, &mut held).await?;
     let request_id = head.extensions.get::<RequestId>().map_or("", |id| &id.0);
-    let verdicts = intake.accept(Accept { stream, body, format, ack, request_id }).await?;
-    Ok(reply::response(&verdicts))
+    let turn = held.take_turn();
+    let keyed = Keyed { key, tenant, path: head.uri.path(), ack, format, body };
+    idempotency::once(&intake, keyed, |body, ids| {
+        let queued = intake.queue(Accept { tenant, stream, body, format, ack, request_id, ids })?;
+        drop(turn);
+        Ok(async move { Ok(reply::answer(&queued.answer().await?)) })
+    })
+    .await
 }
 
 /// Reads a request's body and makes it plain.
@@ -56,6 +66,7 @@ pub(crate) async fn plain_body(head: &Parts, body: Body, held: &mut Held<'_>) ->
     if body.is_empty() {
         return Ok(body);
     }
+    held.wait_turn(&body).await;
     let heavy = encoding != Encoding::Identity && body.len() > HEAVY_BYTES;
     off_worker(heavy, || decode(encoding, body, held))
 }

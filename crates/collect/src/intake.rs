@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use event::{Ack, Catalog, Position, StreamId};
-use log::{Append, Clock, Log, LogError, Placed, PlacedRange};
+use log::{Append, Clock, IdHasher, Log, LogError, Placed, PlacedRange};
 use metrics::{Counter, Histogram, counter, histogram};
 
 use crate::answer::{Sent, Taken, Unanswered};
 use crate::body::Budget;
+use crate::gate::{Limits, Pressure};
+use crate::idempotency::Answers;
 use crate::refused::Rejected;
 use crate::sift::{Envelope, Format, Sifted, Sifter};
 use crate::{IntakeError, IntakeStats};
@@ -23,6 +26,8 @@ pub(crate) const HEAVY_BYTES: usize = 1 << 20;
 /// One request, its body already plain.
 #[derive(Debug)]
 pub struct Accept<'a> {
+    /// Whose events they are; empty for the default tenant.
+    pub tenant: &'a str,
     /// Where the events go; see [`Intake::find`].
     pub stream: StreamId,
     /// The body.
@@ -33,6 +38,8 @@ pub struct Accept<'a> {
     pub ack: Ack,
     /// The request's id, for dead letters.
     pub request_id: &'a str,
+    /// What makes ids for events that have none, where the stream suppresses duplicates; that of an idempotency key.
+    pub ids: Option<IdHasher>,
 }
 
 /// What became of the events of one request.
@@ -61,6 +68,7 @@ struct Target {
     accepted: Counter,
     duplicate: Counter,
     rejected: Counter,
+    shed: Counter,
 }
 
 /// Judges bodies and appends what they hold. One for all doors of a process.
@@ -75,6 +83,9 @@ pub struct Intake {
     stats: IntakeStats,
     ack_seconds: Histogram,
     bodies: Budget,
+    answers: Answers,
+    pressure: Pressure,
+    limits: ArcSwap<Limits>,
 }
 
 impl Intake {
@@ -91,18 +102,49 @@ impl Intake {
                 accepted: events("accepted"),
                 duplicate: events("duplicate"),
                 rejected: events("rejected"),
+                shed: events("shed"),
             }
         };
         let targets = catalog.iter().map(target).collect();
         let ack_seconds = histogram!("millstream_ack_latency_seconds");
         let (consumer, stats) = (consumer.to_owned(), IntakeStats::default());
         let began = clock.elapsed();
-        Arc::new(Self { catalog, log, clock, consumer, began, targets, stats, ack_seconds, bodies: Budget::default() })
+        let lane = |tenant: &[u8]| lane(log.id_hasher(), tenant);
+        let answers = Answers::load(&*log, &catalog, lane, clock.now());
+        Arc::new(Self {
+            catalog,
+            log,
+            clock,
+            consumer,
+            began,
+            targets,
+            stats,
+            ack_seconds,
+            bodies: Budget::default(),
+            answers,
+            pressure: Pressure::default(),
+            limits: ArcSwap::default(),
+        })
     }
 
     /// Counters.
     pub fn stats(&self) -> &IntakeStats {
         &self.stats
+    }
+
+    /// The controller that holds senders back.
+    pub fn pressure(&self) -> &Pressure {
+        &self.pressure
+    }
+
+    /// What tenants may send.
+    pub fn limits(&self) -> Arc<Limits> {
+        self.limits.load_full()
+    }
+
+    /// Puts other limits in force.
+    pub fn set_limits(&self, limits: Limits) {
+        self.limits.store(Arc::new(limits));
     }
 
     /// How long it has been there.
@@ -120,6 +162,11 @@ impl Intake {
 
     pub(crate) fn log(&self) -> &dyn Log {
         &*self.log
+    }
+
+    /// The answers that are kept for idempotency keys.
+    pub(crate) fn answers(&self) -> &Answers {
+        &self.answers
     }
 
     /// The memory that the bodies of all doors share.
@@ -157,23 +204,43 @@ impl Intake {
     /// As [`Intake::accept`].
     pub(crate) fn queue(self: &Arc<Self>, request: Accept<'_>) -> Result<Queued, IntakeError> {
         let began = self.clock.elapsed();
-        let Accept { stream, body, format, ack, request_id } = request;
-        let envelope = self.envelope(stream, format, request_id);
+        let Accept { tenant, stream, body, format, ack, request_id, ids } = request;
+        let envelope = self.envelope(tenant, stream, format, request_id);
         let sifter = &self.targets[usize::from(stream.0)].sifter;
-        let sifted = off_worker(body.len() > HEAVY_BYTES, || sifter.sift(&body, envelope))?;
-        self.queue_sifted(stream, sifted, ack, began)
+        let mut sifted = off_worker(body.len() > HEAVY_BYTES, || sifter.sift(&body, envelope))?;
+        self.give_ids(stream, &mut sifted, ids);
+        self.queue_sifted(tenant, stream, sifted, ack, began)
+    }
+
+    /// Gives ids to events that have none, where that is of any use.
+    pub(crate) fn give_ids(&self, stream: StreamId, sifted: &mut Sifted, ids: Option<IdHasher>) {
+        if let Some(ids) = ids.filter(|_| self.catalog.get(stream).dedup.is_some()) {
+            sifted.give_ids(ids);
+        }
+    }
+
+    /// Whose queue and memory a tenant's requests share: 0 for the default tenant, and for no other.
+    pub(crate) fn lane(&self, tenant: &str) -> u32 {
+        lane(self.log.id_hasher(), tenant.as_bytes())
     }
 
     /// What is the same for all events of a request to this stream.
-    pub(crate) fn envelope<'a>(&self, stream: StreamId, format: Format<'a>, request_id: &'a str) -> Envelope<'a> {
+    pub(crate) fn envelope<'a>(
+        &self,
+        tenant: &'a str,
+        stream: StreamId,
+        format: Format<'a>,
+        request_id: &'a str,
+    ) -> Envelope<'a> {
         let target = &self.targets[usize::from(stream.0)];
         let keyless_partition = target.turn.fetch_add(1, Relaxed) % target.partitions;
-        Envelope { format, request_id, now: self.clock.now(), keyless_partition, hasher: self.log.id_hasher() }
+        Envelope { tenant, format, request_id, now: self.clock.now(), keyless_partition, hasher: self.log.id_hasher() }
     }
 
     /// The rest of [`Intake::queue`], for doors that judge by a form of their own. `began` is when they had read the body.
     pub(crate) fn queue_sifted(
         self: &Arc<Self>,
+        tenant: &str,
         stream: StreamId,
         sifted: Sifted,
         ack: Ack,
@@ -182,7 +249,17 @@ impl Intake {
         let Sifted { batch, refused, listed } = sifted;
         let sent = Sent { stream, good: batch.drafts.len() as u64, bad: refused.drafts.len() as u64 };
         let batches: Vec<_> = [batch, refused].into_iter().filter(|batch| !batch.drafts.is_empty()).collect();
-        let pending = self.log.append(Append { batches, ack })?;
+        let lane = self.lane(tenant);
+        self.pressure.sent(lane, sent.good + sent.bad);
+        let pending = self.limits.load().take(tenant, sent.good + sent.bad).and_then(|()| {
+            self.log.append(Append { batches, lane, ack }).map_err(|error| match error {
+                LogError::Busy => IntakeError::Busy { retry_after_s: self.pressure.retry_after_s() },
+                error => error.into(),
+            })
+        });
+        let pending = pending.inspect_err(|_| {
+            self.targets[usize::from(stream.0)].shed.increment(sent.good + sent.bad);
+        })?;
         self.stats.waiting(sent.good + sent.bad);
         let unanswered = Unanswered { intake: self.clone(), sent, pending: Some(pending) };
         Ok(Queued { unanswered, began, ack, listed })
@@ -268,6 +345,10 @@ impl std::fmt::Debug for Intake {
     }
 }
 
+fn lane(hasher: IdHasher, tenant: &[u8]) -> u32 {
+    if tenant.is_empty() { 0 } else { (hasher.hash(tenant) as u32).max(1) }
+}
+
 /// Runs work here; heavy work so that the other tasks of this worker go on elsewhere meanwhile.
 pub(crate) fn off_worker<T>(heavy: bool, work: impl FnOnce() -> T) -> T {
     use tokio::runtime::{Handle, RuntimeFlavor::MultiThread};
@@ -275,4 +356,18 @@ pub(crate) fn off_worker<T>(heavy: bool, work: impl FnOnce() -> T) -> T {
         return tokio::task::block_in_place(work);
     }
     work()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tenant_has_a_lane_of_its_own_and_none_that_of_the_default_one() {
+        let hasher = IdHasher::new(7);
+        assert_eq!(lane(hasher, b""), 0);
+        let lanes: std::collections::HashSet<u32> =
+            (0..1_000).map(|n: u32| lane(hasher, format!("tenant-{n}").as_bytes())).collect();
+        assert!(lanes.len() == 1_000 && !lanes.contains(&0));
+    }
 }

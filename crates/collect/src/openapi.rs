@@ -2,6 +2,8 @@
 
 use api::ErrorBody;
 use serde::Serialize;
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
+use utoipa::openapi::{ContentBuilder, ObjectBuilder, Ref, RefOr, ResponseBuilder, Type};
 use utoipa::{OpenApi, ToSchema};
 
 /// The OpenAPI document of this crate's doors.
@@ -9,7 +11,42 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut document = Doors::openapi();
     document.merge(crate::segment::openapi());
     document.merge(crate::collector::Collector::openapi());
+    for (path, item) in document.paths.paths.iter_mut().filter(|(path, _)| *path != OPEN) {
+        let operations = [&mut item.get, &mut item.post];
+        operations.into_iter().flatten().for_each(|operation| about_keys(path, operation));
+    }
     document
+}
+
+/// Open to all.
+const OPEN: &str = "/api/v1/health";
+/// These take no `Idempotency-Key`.
+const UNKEYED: [&str; 2] = ["/api/v1/metrics", "/api/v1/test/events"];
+
+/// What is the same for every door: keys, and the one that makes a request safe to repeat.
+fn about_keys(path: &str, operation: &mut Operation) {
+    let error = |description: &str| {
+        let schema = Ref::from_schema_name("ErrorBody");
+        let content = ContentBuilder::new().schema(Some(schema)).build();
+        RefOr::T(ResponseBuilder::new().description(description).content("application/json", content).build())
+    };
+    let mut answer = |status: &str, description: &str| {
+        operation.responses.responses.entry(status.to_owned()).or_insert_with(|| error(description));
+    };
+    answer("401", "No key, or one that is not known");
+    answer("403", "The key may not do this");
+    if UNKEYED.contains(&path) {
+        return;
+    }
+    answer("409", "A request with this `Idempotency-Key` is in flight; see `Retry-After`");
+    answer("422", "The `Idempotency-Key` was used with another request");
+    let key = ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .description(Some("Makes it safe to send the request again: for a day, the same one gets the same answer"))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(255))))
+        .build();
+    operation.parameters.get_or_insert_default().push(RefOr::T(key));
 }
 
 #[derive(OpenApi)]
@@ -20,8 +57,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 struct Doors;
 
 /// How sure an answer is.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
 #[expect(dead_code, reason = "read by the derive only")]
 enum AckLevel {
     /// In memory: a crash within the next milliseconds may lose the events.
@@ -67,7 +104,7 @@ struct CloudEventBody {
 }
 
 /// What became of the events of a request.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "accepted_count": 1, "duplicate_count": 0, "rejected_count": 1, "ack": "durable",
     "positions": [{"partition": 3, "first_offset": 1042, "last_offset": 1042}],
@@ -75,7 +112,6 @@ struct CloudEventBody {
         "message": "/timestamp: expected milliseconds since the epoch (number), found string",
         "dlq_id": "019c4a7e-55c0-7cc3-98d5-1f0e8c2b7a10"}]
 }))]
-#[expect(dead_code, reason = "read by the derive only")]
 struct VerdictsBody {
     /// Events that went into the stream.
     accepted_count: u64,
@@ -93,8 +129,7 @@ struct VerdictsBody {
 }
 
 /// Consecutive offsets in one partition.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "read by the derive only")]
+#[derive(Serialize, ToSchema)]
 struct PositionBody {
     partition: u32,
     first_offset: u64,
@@ -103,13 +138,12 @@ struct PositionBody {
 }
 
 /// One refused event.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "read by the derive only")]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct RejectedBody {
     /// Its place among the events of the request, from 0; blank lines do not count.
     index: u32,
     /// One of `invalid_json`, `not_an_object`, `missing_field`, `wrong_type`, `invalid_value`, `duplicate_field`,
-    /// `invalid_time`, `time_in_future`, `too_large`, `too_deep`.
+    /// `invalid_time`, `time_in_future`, `too_large`, `too_deep`, `wrong_tenant`.
     code: String,
     /// The field at fault as a JSON pointer; empty when it is the whole event.
     pointer: String,
@@ -118,6 +152,15 @@ pub(crate) struct RejectedBody {
     /// The id of the dead letter that keeps the event's bytes.
     #[schema(format = "uuid")]
     dlq_id: String,
+}
+
+/// What became of the events, or why nothing was taken.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "read by the derive only")]
+enum VerdictsOrError {
+    Verdicts(VerdictsBody),
+    Error(ErrorBody),
 }
 
 /// Sends events into a stream.
@@ -149,9 +192,10 @@ pub(crate) struct RejectedBody {
         (status = 200, description = "All taken and stored (`ack=stored`)", body = VerdictsBody),
         (status = 202, description = "All taken, durable (or in memory, with `ack=memory`)", body = VerdictsBody),
         (status = 207, description = "Some refused", body = VerdictsBody),
-        (status = 422, description = "All refused", body = VerdictsBody),
+        (status = 422, description = "All refused; or the `Idempotency-Key` was used with another request", body = inline(VerdictsOrError)),
         (status = 400, description = "The body or a parameter cannot be read", body = ErrorBody),
         (status = 404, description = "No such stream; the message lists those there are", body = ErrorBody),
+        (status = 408, description = "The body came too slowly", body = ErrorBody),
         (status = 413, description = "Body too large, also after decompression, or too many events", body = ErrorBody),
         (status = 415, description = "Content type or encoding not supported", body = ErrorBody),
         (status = 429, description = "Overloaded: nothing was taken, see `Retry-After`", body = ErrorBody),

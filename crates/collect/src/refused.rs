@@ -4,6 +4,7 @@ use event::limits::{EVENT_BYTES_MAX, REJECTED_LISTED_MAX};
 use event::{Batch, Draft, Millis, NO_TIME, RefusalCode, Span, StreamId, headers};
 use uuid::{NoContext, Timestamp, Uuid};
 
+use crate::sift::Envelope;
 use crate::verdict::Refusal;
 
 /// Bytes of a message, a pointer, or a request id as kept and told.
@@ -28,6 +29,7 @@ pub struct Rejected {
 #[derive(Debug)]
 pub(crate) struct Refused<'a> {
     stream: &'a str,
+    tenant: &'a str,
     request_id: &'a str,
     now: Millis,
     /// Encoded headers that each dead letter has besides: what its event had.
@@ -39,11 +41,12 @@ pub(crate) struct Refused<'a> {
 
 impl<'a> Refused<'a> {
     /// None yet. `target` is the internal stream; the batch shares the request's body.
-    pub(crate) fn new(target: StreamId, body: bytes::Bytes, stream: &'a str, request_id: &'a str, now: Millis) -> Self {
+    pub(crate) fn new(target: StreamId, body: bytes::Bytes, stream: &'a str, envelope: &Envelope<'a>) -> Self {
         Self {
             stream,
-            request_id: &request_id[..cut(request_id)],
-            now,
+            tenant: envelope.tenant,
+            request_id: &envelope.request_id[..cut(envelope.request_id)],
+            now: envelope.now,
             also: Vec::new(),
             batch: Batch::new(target, body),
             listed: Vec::new(),
@@ -60,6 +63,9 @@ impl<'a> Refused<'a> {
         let mut id_text = Uuid::encode_buffer();
         let length = end - start;
         let mut head = Vec::with_capacity(256);
+        if !self.tenant.is_empty() {
+            headers::put(&mut head, headers::TENANT, self.tenant.as_bytes());
+        }
         headers::put(&mut head, "stream", self.stream.as_bytes());
         headers::put(&mut head, "code", code.as_str().as_bytes());
         headers::put(&mut head, "pointer", pointer.as_bytes());

@@ -3,22 +3,31 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
+use bytes::Bytes;
 use event::Ack;
 
 use crate::Verdicts;
 use crate::refused::Rejected;
 
-/// The finished answer.
-pub(crate) fn response(verdicts: &Verdicts) -> Response {
-    json(status(verdicts), body(verdicts))
+/// An answer with verdicts, as JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
 }
 
-/// An answer of JSON.
-pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+impl Answer {
+    pub(crate) fn response(self) -> Response {
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() = self.status;
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
+}
+
+/// The finished answer.
+pub(crate) fn answer(verdicts: &Verdicts) -> Answer {
+    Answer { status: status(verdicts), body: body(verdicts).into() }
 }
 
 fn status(verdicts: &Verdicts) -> StatusCode {

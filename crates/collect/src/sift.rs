@@ -36,6 +36,8 @@ pub enum Format<'a> {
 /// What a request says besides its body.
 #[derive(Clone, Copy, Debug)]
 pub struct Envelope<'a> {
+    /// Whose the events are; empty for the default tenant.
+    pub tenant: &'a str,
     /// How the body holds its events.
     pub format: Format<'a>,
     /// The request's id, for dead letters.
@@ -57,6 +59,18 @@ pub struct Sifted {
     pub refused: Batch,
     /// The refused ones, for the answer; at most [`event::limits::REJECTED_LISTED_MAX`].
     pub listed: Vec<Rejected>,
+}
+
+impl Sifted {
+    /// Gives ids to the events that have none, made of where they begin in the body: so that a body which is sent again
+    /// is told. Only for the eyes of duplicate suppression: an event is still known by its position.
+    pub(crate) fn give_ids(&mut self, ids: IdHasher) {
+        for draft in self.batch.drafts.iter_mut().filter(|draft| draft.id_hash == 0) {
+            // Data is always a part of the body.
+            let begins = draft.data.shared_start().unwrap_or_default() as u64;
+            draft.id_hash = ids.hash(&begins.to_le_bytes());
+        }
+    }
 }
 
 /// Takes bodies for one stream apart. Pure: no log, no clock.
@@ -114,15 +128,16 @@ impl Sifter {
     }
 
     pub(crate) fn work<'a>(&'a self, body: &Bytes, envelope: Envelope<'a>) -> Work<'a> {
-        let Envelope { format, request_id, now, keyless_partition, hasher } = envelope;
+        let Envelope { tenant, format, request_id: _, now, keyless_partition, hasher } = envelope;
         let mut batch = Batch::new(self.stream, body.clone());
+        let headers = record_headers(tenant, format);
+        let headers = if headers.is_empty() { Span::EMPTY } else { batch.put_side(&headers) };
+        let hasher = if tenant.is_empty() { hasher } else { hasher.scoped(tenant.as_bytes()) };
         let (form, protocol) = match format {
             Format::Json | Format::Ndjson => (&self.form, Protocol::Plain),
-            Format::CloudEvent | Format::CloudEvents => {
-                let headers = batch.put_side(&cloudevents::record_headers());
-                (&self.cloud.form, Protocol::CloudEvents(&self.cloud, headers))
+            Format::CloudEvent | Format::CloudEvents | Format::BinaryCloudEvent(_) => {
+                (&self.cloud.form, Protocol::CloudEvents(&self.cloud))
             }
-            Format::BinaryCloudEvent(_) => (&self.cloud.form, Protocol::CloudEvents(&self.cloud, Span::EMPTY)),
             Format::Segment(call) => {
                 (&self.form, Protocol::Segment(self.segment.as_ref(), batch.put_side(call.as_bytes())))
             }
@@ -132,13 +147,14 @@ impl Sifter {
             form,
             protocol,
             model: self.model.as_ref(),
+            tenant,
             scanner: Scanner::new(&form.fields),
-            setting: Setting { now, keyless_partition, hasher },
+            setting: Setting { now, keyless_partition, hasher, headers },
             max: self.max,
             count: 0,
             low: 0,
             batch,
-            refused: Refused::new(self.refused, body.clone(), &self.name, request_id, now),
+            refused: Refused::new(self.refused, body.clone(), &self.name, &envelope),
         }
     }
 }
@@ -158,8 +174,7 @@ impl Format<'_> {
 #[derive(Clone, Copy)]
 enum Protocol<'a> {
     Plain,
-    /// With the headers of the records.
-    CloudEvents(&'a CloudForm, Span),
+    CloudEvents(&'a CloudForm),
     /// With the type that the path said.
     Segment(Option<&'a segment::Model>, Span),
 }
@@ -169,6 +184,7 @@ pub(crate) struct Work<'a> {
     form: &'a Form,
     protocol: Protocol<'a>,
     model: Option<&'a Model>,
+    tenant: &'a str,
     scanner: Scanner<'a>,
     setting: Setting,
     max: usize,
@@ -230,7 +246,7 @@ impl Work<'_> {
 
     /// A body that is the data of one event.
     fn binary(&mut self, headers: &HeaderMap) -> Result<(), IntakeError> {
-        let Protocol::CloudEvents(form, _) = self.protocol else { return Ok(()) };
+        let Protocol::CloudEvents(form) = self.protocol else { return Ok(()) };
         match form.judge_binary(headers, &mut self.scanner, &mut self.batch, self.setting) {
             Ok(draft) => {
                 self.batch.drafts.push(draft);
@@ -290,7 +306,10 @@ impl Work<'_> {
         } else {
             self.judge(scanned).and_then(|draft| match self.model {
                 None => Ok(draft),
-                Some(model) => model.refine(draft, self.form, &self.scanner, &mut self.batch, self.setting),
+                Some(model) => {
+                    let draft = model.refine(draft, self.form, &self.scanner, &mut self.batch, self.setting)?;
+                    model.check_tenant(self.tenant, self.form, &self.scanner, &self.batch.bytes).map(|()| draft)
+                }
             })
         };
         match judged {
@@ -310,7 +329,7 @@ impl Work<'_> {
         let (form, scanner, setting) = (self.form, &self.scanner, self.setting);
         match self.protocol {
             Protocol::Plain => form.judge(scanner, scanned, &mut self.batch, setting),
-            Protocol::CloudEvents(cloud, headers) => cloud.judge(scanner, scanned, headers, &mut self.batch, setting),
+            Protocol::CloudEvents(cloud) => cloud.judge(scanner, scanned, &mut self.batch, setting),
             Protocol::Segment(model, call) => {
                 let draft = form.judge(scanner, scanned, &mut self.batch, setting)?;
                 let Some(model) = model else { return Ok(draft) };
@@ -331,6 +350,18 @@ impl Work<'_> {
         self.count += 1;
         if self.count > self.max { Err(IntakeError::TooManyEvents { max: self.max }) } else { Ok(index) }
     }
+}
+
+/// The headers that every record of a request has. The tenant goes first, where it is looked for.
+fn record_headers(tenant: &str, format: Format<'_>) -> Vec<u8> {
+    let mut list = Vec::new();
+    if !tenant.is_empty() {
+        event::headers::put(&mut list, event::headers::TENANT, tenant.as_bytes());
+    }
+    if matches!(format, Format::CloudEvent | Format::CloudEvents) {
+        cloudevents::put_record_headers(&mut list);
+    }
+    list
 }
 
 fn too_large(length: usize) -> Refusal {

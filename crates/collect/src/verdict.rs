@@ -61,7 +61,10 @@ pub(crate) struct Setting {
     pub(crate) now: Millis,
     /// Where events without a key go.
     pub(crate) keyless_partition: u32,
+    /// How ids become hashes: each tenant's in its own way.
     pub(crate) hasher: IdHasher,
+    /// The headers that every record has; in the batch once, and shared.
+    pub(crate) headers: Span,
 }
 
 impl Form {
@@ -105,7 +108,7 @@ impl Form {
         let partition = self.partition(key, batch, setting);
         let id_hash = if self.dedup && !id.is_empty() { setting.hasher.hash(batch.slice(id)) } else { 0 };
         let data = Span::shared(scanned.start, scanned.end - scanned.start);
-        Ok(Draft { partition, time, id_hash, data, key, kind, id, headers: Span::EMPTY })
+        Ok(Draft { partition, time, id_hash, data, key, kind, id, headers: setting.headers })
     }
 
     /// No field that is read stands there twice.

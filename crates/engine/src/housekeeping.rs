@@ -39,7 +39,7 @@ impl Housekeeping {
             store: parts.store.clone(),
             clock: parts.clock.clone(),
             state_consumer: state_consumer(&parts.settings.consumer),
-            ages: parts.catalog.iter().filter_map(age).collect(),
+            ages: parts.catalog.processed().filter_map(age).collect(),
             stateless: tracks.iter().filter(|track| track.program.is_none()).map(|track| track.id).collect(),
             every: Duration::from_millis(parts.settings.housekeeping_every_ms.max(1) as u64),
             lag_at: now,

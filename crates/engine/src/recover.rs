@@ -89,7 +89,7 @@ fn tracks(parts: &Parts, programs: Vec<(StreamId, Program)>) -> Result<Vec<Strea
             partitions: (0..stream.partitions).map(partition).collect(),
         }
     };
-    Ok(parts.catalog.iter().map(track).collect())
+    Ok(parts.catalog.processed().map(track).collect())
 }
 
 /// Takes a snapshot; one that cannot be used is left alone, its state comes from the log instead.

@@ -6,6 +6,7 @@ use event::{DeadLetter, Record, RefusalCode, Stage, headers};
 pub(crate) fn dead_letter(record: &Record<'_>, partition: u32) -> DeadLetter {
     let header = |name| headers::get(record.headers, name).map(|value| String::from_utf8_lossy(value).into_owned());
     DeadLetter {
+        tenant: header(headers::TENANT).unwrap_or_default(),
         // Never without: a record that some other hand wrote is known by its position.
         id: header("dlq-id").unwrap_or_else(|| format!("{}-{partition}-{}", event::Catalog::REFUSED, record.offset)),
         stream: header("stream").unwrap_or_default(),
@@ -22,7 +23,7 @@ pub(crate) fn dead_letter(record: &Record<'_>, partition: u32) -> DeadLetter {
 }
 
 /// All codes that a door can give, for metric labels.
-pub(crate) const CODES: [RefusalCode; 10] = [
+pub(crate) const CODES: [RefusalCode; 11] = [
     RefusalCode::InvalidJson,
     RefusalCode::NotAnObject,
     RefusalCode::MissingField,
@@ -33,4 +34,5 @@ pub(crate) const CODES: [RefusalCode; 10] = [
     RefusalCode::TimeInFuture,
     RefusalCode::TooLarge,
     RefusalCode::TooDeep,
+    RefusalCode::WrongTenant,
 ];

@@ -15,6 +15,10 @@ use crate::{Command, EngineError, EngineStats, Parts, recover};
 /// most two batches ahead.
 const BATCHES_WAITING: usize = 1;
 
+/// How much the engine's threads give way when processors are short: a sender waits for the doors and the log, nobody
+/// waits for the engine within milliseconds. Where there is a processor for all it changes nothing.
+const NICENESS: i32 = 10;
+
 /// A running engine. End it with [`Engine::stop`] or [`Engine::join`]; dropped, it ends as on [`Command::Stop`], but
 /// nobody hears how.
 #[derive(Debug)]
@@ -103,5 +107,13 @@ fn spawn(
     work: impl FnOnce() -> Result<(), EngineError> + Send + 'static,
 ) -> Result<JoinHandle<Result<(), EngineError>>, EngineError> {
     let thread = std::thread::Builder::new().name(format!("engine-{name}"));
-    thread.spawn(move || shared.guard(name, work)).map_err(|error| EngineError::Thread(error.to_string()))
+    let work = move || {
+        #[cfg(target_os = "linux")]
+        if let Err(error) = rustix::process::nice(NICENESS) {
+            // Of this thread alone, as Linux has it.
+            tracing::debug!(%error, "the engine's threads are as urgent as the others");
+        }
+        shared.guard(name, work)
+    };
+    thread.spawn(work).map_err(|error| EngineError::Thread(error.to_string()))
 }

@@ -97,6 +97,22 @@ impl EngineStats {
         self.last_commit_at.store(now, Ordering::Relaxed);
     }
 
+    /// Counts on where the figures of an engine before this one ended, so that totals of a process never fall.
+    pub fn go_on_from(&self, before: &Self) {
+        self.stored.fetch_add(before.stored(), Ordering::Relaxed);
+        self.dead_letters.fetch_add(before.dead_letters(), Ordering::Relaxed);
+        self.skipped.fetch_add(before.skipped(), Ordering::Relaxed);
+        self.commits.fetch_add(before.commits(), Ordering::Relaxed);
+        for (rule, count) in &self.anomalies {
+            let earlier = before.anomalies.iter().find(|(name, _)| name == rule);
+            count.fetch_add(earlier.map_or(0, |(_, count)| count.load(Ordering::Relaxed)), Ordering::Relaxed);
+        }
+        let earlier = before.end_to_end.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut mine = self.end_to_end.lock().unwrap_or_else(PoisonError::into_inner);
+        // Both have the same bounds, so it always fits.
+        let _ = mine.add(earlier);
+    }
+
     /// Event rows committed.
     pub fn stored(&self) -> u64 {
         self.stored.load(Ordering::Relaxed)

@@ -17,7 +17,7 @@
 
 use bytes::Bytes;
 
-use crate::{Batch, Draft, Millis, NO_TIME, Span, StreamId};
+use crate::{Batch, Draft, Millis, NO_TIME, Span, StreamId, headers};
 
 /// What every entry ends with.
 const ENTRY_MARK: u32 = 0x5a5a_5a5a;
@@ -44,6 +44,15 @@ pub struct Record<'a> {
     pub id: &'a [u8],
     /// Headers, see [`crate::headers`].
     pub headers: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    /// Whose it is: the name of a tenant, empty for the default one.
+    #[inline]
+    pub fn tenant(&self) -> &'a [u8] {
+        // Mostly there are none, and then nothing is looked for.
+        if self.headers.is_empty() { b"" } else { headers::get(self.headers, headers::TENANT).unwrap_or_default() }
+    }
 }
 
 /// Consecutive records of one partition. Cloning shares the bytes.

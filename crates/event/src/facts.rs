@@ -35,7 +35,9 @@ impl Severity {
 /// A rule's finding. Deterministic: the same log gives the same anomalies, ids included.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Anomaly {
-    /// `<key>_<time>_<rule>`, unique within its stream: a second one of this id is the same anomaly.
+    /// Whose it is; empty for the default tenant.
+    pub tenant: String,
+    /// `<key>_<time>_<rule>`, unique within its stream and tenant: a second one of this id is the same anomaly.
     pub id: String,
     /// The rule's name.
     pub rule: String,
@@ -86,6 +88,8 @@ impl Stage {
 /// An event that could not be taken, with its bytes and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
+    /// Whose it is; empty for the default tenant.
+    pub tenant: String,
     /// A UUID, as told to the sender.
     pub id: String,
     /// The stream it was meant for.
@@ -133,6 +137,8 @@ pub enum RefusalCode {
     TooLarge,
     /// Nested deeper than [`crate::limits::JSON_DEPTH_MAX`].
     TooDeep,
+    /// The event names another tenant than the key.
+    WrongTenant,
 }
 
 impl RefusalCode {
@@ -149,6 +155,7 @@ impl RefusalCode {
             Self::TimeInFuture => "time_in_future",
             Self::TooLarge => "too_large",
             Self::TooDeep => "too_deep",
+            Self::WrongTenant => "wrong_tenant",
         }
     }
 }

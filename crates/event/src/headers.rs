@@ -1,6 +1,9 @@
 //! A record's headers as bytes: for each, the name's length (1 byte), the name, the value's length (2 bytes, little
 //! endian), the value. Names are lower-case, as `content-type` or `correlation-id`.
 
+/// The header with the tenant's name. A record of the default tenant has none.
+pub const TENANT: &str = "tenant";
+
 /// Adds one header to an encoded list. A name over 255 bytes or a value over 65 535 bytes is cut there.
 pub fn put(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     let name = &name.as_bytes()[..name.len().min(255)];

@@ -19,6 +19,8 @@ pub const JSON_DEPTH_MAX: usize = 64;
 pub const FIELD_DEPTH_MAX: usize = 8;
 /// Bytes of a key, a type or an id: they are indexed.
 pub const KEY_BYTES_MAX: usize = 256;
+/// Bytes of a tenant's name.
+pub const TENANT_BYTES_MAX: usize = 63;
 /// Bytes of all headers of one record.
 pub const HEADERS_BYTES_MAX: usize = 16 << 10;
 /// Bytes of one gRPC message: what stock clients and proxies take unless told otherwise.
@@ -33,16 +35,20 @@ pub const STREAMS_MAX: usize = 256;
 /// Partitions of one stream; each has an index in memory.
 pub const PARTITIONS_MAX: u32 = 1_024;
 
-/// Request bytes that may wait for the log's writer; beyond that a door answers 429.
+/// Request bytes that may wait for the log's writer; beyond that a door answers 429. One lane alone gets half of it.
 pub const APPEND_QUEUE_BYTES: usize = 64 << 20;
-/// Requests that may wait for the log's writer.
+/// Requests that may wait for the log's writer; half of them in one lane.
 pub const APPEND_QUEUE_LEN: usize = 16_384;
 /// Bytes that one group commit takes at the most: the first request of a group waits for the last.
 pub const GROUP_BYTES_MAX: usize = 4 << 20;
+/// The same while several lanes send: a quiet one waits for the group at hand, and a large one takes 15 to 30 ms.
+pub const GROUP_BYTES_SHARED: usize = 1 << 20;
 /// Bytes of one frame's body before compression: a reader holds one frame in memory.
 pub const FRAME_BYTES_MAX: usize = 4 << 20;
 /// Bytes of one segment file: what recovery scans, and the step in which retention frees space.
 pub const SEGMENT_BYTES: u64 = 256 << 20;
+/// Bytes of the disk that the log leaves free: what the store and small files need until somebody has made room.
+pub const DISK_RESERVE_BYTES: u64 = 256 << 20;
 /// Bytes between two entries of a segment's sparse index, for each partition.
 pub const INDEX_EVERY_BYTES: u64 = 128 << 10;
 /// Ids that duplicate suppression remembers for a stream unless configured: 8 bytes each.
@@ -61,6 +67,19 @@ pub const RULE_COUNT_MAX: usize = 10_000;
 /// Times that one rule holds for each partition over all keys, 8 bytes each: 64 MiB.
 pub const RULE_TIMES_MAX: usize = 8 << 20;
 
+/// Bytes of an `Idempotency-Key`.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// Bytes of one answer that is kept for its idempotency key; a longer one lists hundreds of refused events, and is not.
+pub const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// Answers that are kept in memory for their idempotency keys: more than one a second for a day.
+pub const ANSWERS_MAX: usize = 1 << 17;
+/// Bytes of memory that those may take.
+pub const ANSWERS_BYTES: usize = 64 << 20;
+/// How long an answer is kept for its idempotency key, in milliseconds: a day.
+pub const ANSWERS_AGE_MS: i64 = 24 * 3_600 * 1_000;
+/// How many bytes of answers are kept in the log, so that they survive a restart.
+pub const ANSWERS_LOG_BYTES: u64 = 256 << 20;
+
 /// How long refused events are kept, in milliseconds: 30 days.
 pub const REFUSED_AGE_MS: i64 = 30 * 24 * 3_600 * 1_000;
 /// How many bytes of refused events are kept in the log.
@@ -68,8 +87,11 @@ pub const REFUSED_BYTES: u64 = 1 << 30;
 
 const _: () = assert!(EVENT_BYTES_MAX + HEADERS_BYTES_MAX < FRAME_BYTES_MAX, "an event fits in a frame");
 const _: () = assert!(2 * BODY_BYTES_MAX <= BODIES_BYTES_MAX, "a request fits, as it came and decompressed");
-const _: () = assert!(BODY_BYTES_MAX <= APPEND_QUEUE_BYTES, "a request fits in the queue");
+const _: () = assert!(2 * BODY_BYTES_MAX <= APPEND_QUEUE_BYTES, "a request fits in the queue, and in half of it");
 const _: () = assert!((FRAME_BYTES_MAX as u64) < SEGMENT_BYTES, "a frame fits in a segment");
 const _: () = assert!(KEY_BYTES_MAX <= u16::MAX as usize, "a span's length is a u16 on disk");
 const _: () = assert!(HEADERS_BYTES_MAX <= u16::MAX as usize, "a span's length is a u16 on disk");
+const _: () = assert!(IDEMPOTENCY_KEY_BYTES_MAX <= KEY_BYTES_MAX, "an idempotency key is the key of a record");
+const _: () = assert!(ANSWER_BYTES_MAX <= EVENT_BYTES_MAX, "an answer is a record");
+const _: () = assert!(ANSWER_BYTES_MAX < ANSWERS_BYTES, "an answer fits in the memory for them");
 const _: () = assert!(RULE_COUNT_MAX <= RULE_TIMES_MAX, "one key fits in the memory of its rule");

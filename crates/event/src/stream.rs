@@ -183,23 +183,18 @@ impl std::error::Error for CatalogError {}
 impl Catalog {
     /// The internal stream that refused events go to, with their bytes and the reason.
     pub const REFUSED: &'static str = "_refused";
+    /// The internal stream of answers that are kept for their idempotency keys. Doors write it and doors read it back;
+    /// the engine passes over it.
+    pub const ANSWERS: &'static str = "_answers";
 
     /// Checks and keeps the given streams, and adds the internal ones.
     ///
     /// # Errors
     /// The first problem found; see [`CatalogError`].
     pub fn new(mut streams: Vec<Stream>) -> Result<Self, CatalogError> {
-        streams.push(Stream {
-            name: Self::REFUSED.to_owned(),
-            partitions: 1,
-            key: None,
-            time: None,
-            id: None,
-            kind: None,
-            require: Vec::new(),
-            dedup: None,
-            retention: Retention { age_ms: Some(limits::REFUSED_AGE_MS), size_bytes: Some(limits::REFUSED_BYTES) },
-        });
+        // In this order: `answers` and `refused` count from the end.
+        streams.push(internal(Self::ANSWERS, limits::ANSWERS_AGE_MS, limits::ANSWERS_LOG_BYTES));
+        streams.push(internal(Self::REFUSED, limits::REFUSED_AGE_MS, limits::REFUSED_BYTES));
         if streams.len() > limits::STREAMS_MAX {
             return Err(CatalogError::TooMany(streams.len()));
         }
@@ -235,15 +230,39 @@ impl Catalog {
         StreamId((self.streams.len() - 1) as u16)
     }
 
+    /// The internal stream of kept answers.
+    pub fn answers(&self) -> StreamId {
+        StreamId((self.streams.len() - 2) as u16)
+    }
+
     /// All streams, internal ones last.
     pub fn iter(&self) -> impl Iterator<Item = (StreamId, &Stream)> {
         self.streams.iter().enumerate().map(|(i, s)| (StreamId(i as u16), s))
     }
 
+    /// The streams that the engine processes: all but that of kept answers.
+    pub fn processed(&self) -> impl Iterator<Item = (StreamId, &Stream)> {
+        self.iter().filter(|(id, _)| *id != self.answers())
+    }
+
     /// How many streams there are, internal ones included.
-    #[expect(clippy::len_without_is_empty, reason = "a catalog always holds the internal stream")]
+    #[expect(clippy::len_without_is_empty, reason = "a catalog always holds the internal streams")]
     pub fn len(&self) -> usize {
         self.streams.len()
+    }
+}
+
+fn internal(name: &str, age_ms: Millis, size_bytes: u64) -> Stream {
+    Stream {
+        name: name.to_owned(),
+        partitions: 1,
+        key: None,
+        time: None,
+        id: None,
+        kind: None,
+        require: Vec::new(),
+        dedup: None,
+        retention: Retention { age_ms: Some(age_ms), size_bytes: Some(size_bytes) },
     }
 }
 
@@ -295,6 +314,8 @@ mod tests {
         let catalog = Catalog::new(vec![stream("signals", 6), stream("events", 1)]).unwrap();
         assert_eq!(catalog.find("events"), Some(StreamId(1)));
         assert_eq!(catalog.get(catalog.refused()).name, Catalog::REFUSED);
+        assert_eq!(catalog.get(catalog.answers()).name, Catalog::ANSWERS);
+        assert!(catalog.processed().map(|(id, _)| id).eq([StreamId(0), StreamId(1), catalog.refused()]));
         assert_eq!(catalog.find("nothing"), None);
         for bad in ["", "Upper", "../etc", "a..b", "-x", "with space"] {
             assert!(matches!(Catalog::new(vec![stream(bad, 1)]), Err(CatalogError::BadName(_))), "{bad:?}");

@@ -50,6 +50,12 @@ pub trait Disk: Send + Sync + 'static {
     /// As the system says.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
 
+    /// Bytes that this process may still write to the file system of a directory.
+    ///
+    /// # Errors
+    /// As the system says, or when it does not tell.
+    fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+
     /// Locks a file for this process until the guard is dropped; `None` when another process has it.
     ///
     /// # Errors
@@ -138,6 +144,12 @@ impl Disk for RealDisk {
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
+    }
+
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        // What is left for everybody, not what root could still take.
+        let found = rustix::fs::statvfs(path)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {

@@ -12,6 +12,10 @@ use crate::disk_port::{Disk, DiskFile, RealDisk};
 struct Plan {
     /// Bytes that writes may still take before the disk is full; the write that crosses it is cut short.
     room: Option<u64>,
+    /// Free bytes that it tells of, whatever is true.
+    free: Option<u64>,
+    /// Times that it was asked for them.
+    asked: u64,
     /// Syncs that still succeed before one fails.
     syncs: Option<u64>,
     /// Writes since the last sync of their file, oldest first.
@@ -38,6 +42,16 @@ impl FaultyDisk {
     /// From now on only this many bytes can be written; `None` makes room again.
     pub fn limit_room(&self, bytes: Option<u64>) {
         self.plan().room = bytes;
+    }
+
+    /// From now on it says that this many bytes are free; `None` tells the truth again. It refuses no write for that.
+    pub fn tell_free(&self, bytes: Option<u64>) {
+        self.plan().free = bytes;
+    }
+
+    /// How often it was asked for its free bytes.
+    pub fn asked_for_free(&self) -> u64 {
+        self.plan().asked
     }
 
     /// The sync after this many more fails; `None` repairs it.
@@ -144,6 +158,12 @@ impl Disk for FaultyDisk {
         self.spend_sync()?;
         self.plan().unsynced_names.retain(|name| name.parent() != Some(path));
         RealDisk.sync_dir(path)
+    }
+
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        let mut plan = self.plan();
+        plan.asked += 1;
+        plan.free.map_or_else(|| RealDisk.free_bytes(path), Ok)
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {

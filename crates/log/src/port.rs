@@ -12,6 +12,9 @@ use crate::{Damage, LogError};
 pub struct Append {
     /// The batches, mostly one; a second carries what the door refused, to the internal stream.
     pub batches: Vec<Batch>,
+    /// Whose queue it waits in: lanes take turns, so that one which is full does not hold up another. A tenant's
+    /// requests share one; 0 is that of the default tenant.
+    pub lane: u32,
     /// When to answer. [`Ack::Stored`] is answered as [`Ack::Durable`] here: the rest is the caller's, by
     /// [`Log::committed`].
     pub ack: Ack,
@@ -84,6 +87,13 @@ pub struct LogStatus {
     pub queue_len: usize,
     /// Their bytes.
     pub queue_bytes: usize,
+    /// How long the oldest request without an answer has waited, in milliseconds; 0 when there is none. Those that the
+    /// writer has at hand count too, so a disk that hangs shows.
+    pub queue_age_ms: Millis,
+    /// Free bytes of the disk, at most a second old; `None` where the system does not tell.
+    pub free_bytes: Option<u64>,
+    /// The bytes that the log leaves free: what would go below is refused with [`LogError::Full`].
+    pub reserve_bytes: u64,
     /// What recovery or a reader found broken since this process started.
     pub damage: Vec<Damage>,
 }
@@ -94,7 +104,7 @@ pub trait Log: Send + Sync + 'static {
     /// the log or none is, unless the process dies in between, in which case nothing was answered.
     ///
     /// # Errors
-    /// At once: [`LogError::Busy`] when the queue is full (nothing was taken; try again later),
+    /// At once: [`LogError::Busy`] when the queue or the lane is full (nothing was taken; try again later),
     /// [`LogError::Poisoned`] or [`LogError::Closed`] for good. Later, through [`Pending`]: [`LogError::Full`] when
     /// the disk refused the bytes (nothing was taken), or as above. Retrying is safe for events with an id.
     fn append(&self, request: Append) -> Result<Pending, LogError>;

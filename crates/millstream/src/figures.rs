@@ -1,10 +1,9 @@
 //! What a running product says about itself: readiness, totals of this moment, metrics. Cheap, and never blocks.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use collect::Intake;
-use engine::{Engine, EngineStats};
 use log::disk::DiskLog;
 use log::{Clock, Log};
 use metrics::gauge;
@@ -12,12 +11,14 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use query::{Live, Ready};
 use tokio::sync::watch;
 
+use crate::processing::Processing;
+use crate::telemetry;
+
 /// The parts that have something to say.
 pub(crate) struct Figures {
     pub(crate) log: Arc<DiskLog>,
     pub(crate) intake: Option<Arc<Intake>>,
-    pub(crate) stats: Option<Arc<EngineStats>>,
-    pub(crate) engine: Arc<Mutex<Option<Engine>>>,
+    pub(crate) processing: Arc<Processing>,
     pub(crate) clock: Arc<dyn Clock>,
     /// When the process began, by the clock's elapsed time.
     pub(crate) began: Duration,
@@ -27,6 +28,19 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
+    /// Figures from now on. Metrics are kept up from here.
+    pub(crate) fn new(
+        log: Arc<DiskLog>,
+        intake: Option<Arc<Intake>>,
+        processing: Arc<Processing>,
+        clock: Arc<dyn Clock>,
+        prometheus: PrometheusHandle,
+    ) -> Self {
+        telemetry::keep_up(prometheus.clone());
+        let (began, draining) = (clock.elapsed(), watch::Sender::new(false));
+        Self { log, intake, processing, clock, began, draining, prometheus }
+    }
+
     /// Totals since the start.
     pub(crate) fn live(&self) -> Live {
         let mut live = Live {
@@ -41,7 +55,7 @@ impl Figures {
             live.rejected = intake.rejected();
             live.ack_ms = intake.ack_ms();
         }
-        if let Some(engine) = &self.stats {
+        if let Some(engine) = self.processing.stats() {
             live.stored = engine.stored();
             live.dead_letters = engine.dead_letters();
             live.anomalies = engine.anomalies();
@@ -50,6 +64,16 @@ impl Figures {
             live.end_to_end_ms = engine.end_to_end_ms();
         }
         live
+    }
+
+    /// Events in the log that are not processed yet; 0 without an engine.
+    pub(crate) fn lag_events(&self) -> u64 {
+        self.processing.stats().map_or(0, |engine| engine.lag_events())
+    }
+
+    /// Events processed since the start.
+    pub(crate) fn stored(&self) -> u64 {
+        self.processing.stats().map_or(0, |engine| engine.stored())
     }
 
     /// Whether this process can do its work, and if not why.
@@ -66,9 +90,7 @@ impl Figures {
         if let Some(reason) = self.log.status().poisoned {
             return Some(format!("the log stopped writing: {reason}"));
         }
-        let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
-        let failed = engine.as_ref().and_then(Engine::failed);
-        failed.map(|reason| format!("the engine failed: {reason}"))
+        self.processing.failed().map(|reason| format!("the engine failed: {reason}"))
     }
 
     /// Every metric, with the gauges as they are now.

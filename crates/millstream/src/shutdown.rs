@@ -1,24 +1,31 @@
-//! Signals: the first asks for a drain, the second ends the process at once.
+//! Signals: SIGHUP loads the configuration again; the first of the others asks for a drain, the second ends the process at
+//! once.
 
 use crate::output;
 
-/// The signals that end a process. Listened for from the moment this is made, so make it before saying «ready».
+/// The signals that a process hears. Listened for from the moment this is made, so make it before saying «ready».
 #[cfg(unix)]
 pub(crate) struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
 }
 
 #[cfg(not(unix))]
 pub(crate) struct Signals;
 
 impl Signals {
-    /// Waits for SIGTERM or SIGINT. After that, the next one ends the process with code 1, whatever it is doing.
+    /// Waits until the process shall end. After that, the next signal ends it with code 1, whatever it is doing.
     pub(crate) async fn requested(mut self) {
-        self.next().await;
+        while self.reload_or_end().await {}
+        self.ended();
+    }
+
+    /// The process ends: the next signal ends it with code 1, whatever it is doing.
+    pub(crate) fn ended(mut self) {
         output::note("draining; a second signal stops at once");
         tokio::spawn(async move {
-            self.next().await;
+            while self.reload_or_end().await {}
             output::note("stopped at once");
             std::process::exit(1);
         });
@@ -33,13 +40,19 @@ impl Signals {
     /// When the system does not let us.
     pub(crate) fn new() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
-    async fn next(&mut self) {
+    /// Waits for SIGHUP, then it is true, or for SIGTERM or SIGINT, then it is false.
+    pub(crate) async fn reload_or_end(&mut self) -> bool {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => false,
+            _ = self.interrupt.recv() => false,
+            _ = self.hangup.recv() => true,
         }
     }
 }
@@ -50,7 +63,8 @@ impl Signals {
         Ok(Self)
     }
 
-    async fn next(&mut self) {
+    pub(crate) async fn reload_or_end(&mut self) -> bool {
         drop(tokio::signal::ctrl_c().await);
+        false
     }
 }

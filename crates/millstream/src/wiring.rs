@@ -2,35 +2,35 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
+use arc_swap::ArcSwap;
 use collect::Intake;
 use collect::grpc::Grpc;
-use engine::{Command, Engine, Parts};
 use event::Catalog;
 use log::disk::{DiskLog, DiskSettings};
 use log::disk_port::RealDisk;
 use log::{Clock, LogError, SystemClock};
 use metrics_exporter_prometheus::PrometheusHandle;
+use process::RuleSpec;
 use query::Query;
 use store::Store;
 use store::sqlite::{SqliteSettings, SqliteStore};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
 
-use crate::config::{BadConfig, Settings};
+use crate::config::{self, BadConfig, Settings};
 use crate::emitter::{self, Control};
 use crate::figures::Figures;
-use crate::server::Server;
+use crate::processing::{CONSUMER, Processing};
+use crate::reload::{Load, Reloader};
+use crate::routes::{self, DoorParts, Swap};
+use crate::server::tls::Tls;
+use crate::server::{Bounds, Server};
 use crate::telemetry::VERSION;
-use crate::{docs, telemetry};
-
-/// The engine's name in the log and the store. One engine a process, and one name for all of them: a second process on
-/// the same store is fenced off.
-pub(crate) const CONSUMER: &str = "engine";
+use crate::{gauges, quotas, reload};
 
 /// How long connections that answer no request may hold up the end.
 const LAST_TASKS: Duration = Duration::from_secs(1);
@@ -39,7 +39,8 @@ const LAST_TASKS: Duration = Duration::from_secs(1);
 pub(crate) struct App {
     /// What it did so far.
     pub(crate) figures: Arc<Figures>,
-    engine: Arc<Mutex<Option<Engine>>>,
+    processing: Arc<Processing>,
+    reloader: Arc<Reloader>,
     log: Arc<DiskLog>,
     clients: Server,
     admin: Server,
@@ -82,7 +83,7 @@ pub(crate) fn shut(runtime: Runtime) {
     runtime.shutdown_timeout(LAST_TASKS);
 }
 
-/// Builds and starts everything that the roles ask for.
+/// Builds and starts everything that the roles ask for. `load` reads the configuration again, for a reload.
 ///
 /// # Errors
 /// Whatever keeps a part from starting, with what can be done about it.
@@ -91,67 +92,71 @@ pub(crate) fn start(
     doors: Doors,
     control: Option<Arc<Control>>,
     prometheus: PrometheusHandle,
+    load: Load,
 ) -> anyhow::Result<App> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let (roles, catalog) = (settings.roles, settings.catalog);
+    let (roles, catalog, document) = (settings.roles, settings.catalog.clone(), config::show(&settings));
+    let tls = settings.access.tls.as_ref().map(|files| Tls::load(&files.cert, &files.key)).transpose()?;
 
     // The log first: it locks the folder, and everything else can be rebuilt from it.
     let log = open_log(&settings.data_dir, catalog.clone(), clock.clone())?;
     let store: Arc<dyn Store> = Arc::new(open_store(&settings.data_dir, catalog.clone())?);
 
     // The engine catches up with the log while the rest is built.
-    let engine = roles.process.then(|| {
-        Engine::start(Parts {
-            catalog: catalog.clone(),
-            log: log.clone(),
-            store: store.clone(),
-            clock: clock.clone(),
-            programs: settings.programs,
-            settings: engine::Settings { consumer: CONSUMER.to_owned(), ..engine::Settings::default() },
-        })
-    });
-    let engine = engine.transpose().context("the engine cannot start")?;
-    let stats = engine.as_ref().map(Engine::stats);
-    let engine = Arc::new(Mutex::new(engine));
+    let processing = Arc::new(Processing::new(catalog.clone(), log.clone(), store.clone(), clock.clone()));
+    if roles.process {
+        processing.start(settings.programs, settings.rules.clone())?;
+    }
 
-    // The one door, whose counters are a part of every figure.
+    // The one intake behind all doors, whose counters are a part of every figure.
     let intake = roles.collect.then(|| Intake::new(catalog.clone(), log.clone(), clock.clone(), CONSUMER));
-    let figures = Arc::new(Figures {
-        log: log.clone(),
-        intake: intake.clone(),
-        stats,
-        engine: engine.clone(),
-        clock: clock.clone(),
-        began: clock.elapsed(),
-        draining: watch::Sender::new(false),
-        prometheus: prometheus.clone(),
-    });
-    telemetry::keep_up(prometheus);
+    let figures = Arc::new(Figures::new(log.clone(), intake.clone(), processing.clone(), clock.clone(), prometheus));
+    if let Some(intake) = &intake {
+        quotas::put(intake, &settings.access, &catalog, &*store, clock.now());
+        gauges::start(figures.clone(), intake);
+    }
 
     // Questions about all of it. Operators may always ask; clients where the role is.
-    let rules = settings.rules.into_iter().map(|rule| rule.name).collect();
-    let query = Arc::new(questions(catalog, store, log.clone(), clock.clone(), rules, &figures));
-    let admin = query::admin_router(query.clone());
-    let mut clients = docs::router();
-    if roles.query {
-        clients = clients.merge(query::router(query));
-    }
-    if let Some(intake) = intake {
-        let hindrance = figures.clone();
-        let hindrance = Arc::new(move || hindrance.hindrance());
-        let collector = collect::collector(intake.clone(), settings.collect, hindrance);
-        let grpc = collect::grpc::router(calls(intake.clone(), &figures));
-        clients = clients.merge(collect::router(intake)).merge(grpc);
-        clients = clients.merge(collector.context("the collector cannot start")?);
-    }
-    if let Some(control) = control {
-        clients = clients.merge(emitter::router(control, clock));
-    }
+    let rules = Arc::new(ArcSwap::from_pointee(names(&settings.rules)));
+    let query = questions(catalog.clone(), store.clone(), rules.clone(), &figures);
+    let handle = reload::Handle::default();
+    let parts = routes::Parts {
+        query: roles.query.then(|| query::router(query.clone())),
+        open: query::public_router(query.clone()),
+        doors: intake.clone().map(|intake| door_parts(intake, &figures)),
+        emitter: control.map(|control| emitter::router(control, clock.clone())),
+        admin: query::admin_router(query.clone()),
+        admin_open: query::probes_router(query),
+        commands: reload::router(handle.clone()),
+        admin_is_local: settings.admin.ip().is_loopback(),
+    };
+    let routes = parts.build(&settings.access, settings.collect)?;
+    let (at_clients, at_admin) = (Swap::new(routes.clients), Swap::new(routes.admin));
+    let reloader = Arc::new(Reloader {
+        load,
+        parts,
+        clients: at_clients.clone(),
+        admin: at_admin.clone(),
+        intake,
+        processing: processing.clone(),
+        tls: tls.clone(),
+        rules,
+        catalog,
+        store,
+        clock,
+        current: Mutex::new(document),
+    });
+    // It is the first and only one.
+    let _ = handle.set(Arc::downgrade(&reloader));
 
     // The doors open last, when everything behind them stands.
-    let admin = Server::start(doors.admin, api::with_manners(admin))?;
-    let clients = Server::start(doors.clients, api::with_manners(clients))?;
-    Ok(App { figures, engine, log, clients, admin })
+    let admin = Server::start_with(doors.admin, at_admin.router(), None, Bounds::admin())?;
+    let clients = Server::start(doors.clients, at_clients.router(), tls)?;
+    Ok(App { figures, processing, reloader, log, clients, admin })
+}
+
+fn names(rules: &[RuleSpec]) -> Vec<String> {
+    rules.iter().map(|rule| rule.name.clone()).collect()
 }
 
 /// Opens the log of a data folder, and makes the folder when it is not there.
@@ -191,35 +196,40 @@ pub(crate) fn open_store(data_dir: &Path, catalog: Arc<Catalog>) -> anyhow::Resu
         .with_context(|| format!("cannot open the store {}", path.display()))
 }
 
-/// The gRPC door's view of the rest.
-fn calls(intake: Arc<Intake>, figures: &Arc<Figures>) -> Grpc {
-    let ready = figures.clone();
-    Grpc { intake, ready: Arc::new(move || ready.ready().ready), closing: figures.draining.subscribe() }
+/// The doors' view of the rest.
+fn door_parts(intake: Arc<Intake>, figures: &Arc<Figures>) -> DoorParts {
+    let (hindrance, ready) = (figures.clone(), figures.clone());
+    let ready = Arc::new(move || ready.ready().ready);
+    let grpc = Grpc { intake: intake.clone(), ready, closing: figures.draining.subscribe() };
+    DoorParts { intake, hindrance: Arc::new(move || hindrance.hindrance()), grpc }
 }
 
 fn questions(
     catalog: Arc<Catalog>,
     store: Arc<dyn Store>,
-    log: Arc<DiskLog>,
-    clock: Arc<dyn Clock>,
-    rules: Vec<String>,
+    rules: Arc<ArcSwap<Vec<String>>>,
     figures: &Arc<Figures>,
-) -> Query {
+) -> Arc<Query> {
     let (live, ready, prometheus) = (figures.clone(), figures.clone(), figures.clone());
-    Query {
+    Arc::new(Query {
         catalog,
         store,
-        log,
-        clock,
-        rules,
+        log: figures.log.clone(),
+        clock: figures.clock.clone(),
+        rules: Arc::new(move || Vec::clone(&rules.load())),
         live: Arc::new(move || live.live()),
         ready: Arc::new(move || ready.ready()),
         prometheus: Arc::new(move || prometheus.prometheus()),
         version: VERSION,
-    }
+    })
 }
 
 impl App {
+    /// Whether clients must speak TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.reloader.tls.is_some()
+    }
+
     /// Where clients connect.
     pub(crate) fn address(&self) -> SocketAddr {
         self.clients.address()
@@ -235,9 +245,15 @@ impl App {
     /// # Errors
     /// When the engine failed.
     pub(crate) async fn catch_up(&self) -> anyhow::Result<()> {
-        let Some(engine) = self.engine.lock().unwrap_or_else(PoisonError::into_inner).take() else { return Ok(()) };
-        engine.send(Command::Drain);
-        tokio::task::spawn_blocking(|| engine.join()).await?.context("the engine failed")
+        let processing = self.processing.clone();
+        tokio::task::spawn_blocking(move || processing.catch_up()).await?
+    }
+
+    /// Puts the configuration in force that stands in the file now, and says what became of it.
+    pub(crate) async fn reload(&self) {
+        let reloader = self.reloader.clone();
+        // What is wrong has been told in the log.
+        drop(tokio::task::spawn_blocking(move || reloader.reload()).await);
     }
 
     /// Takes everything down: readiness first, so that nobody sends more; then the intake, so that everything
@@ -249,16 +265,15 @@ impl App {
         self.figures.draining.send_replace(true);
         let down = async {
             self.clients.close().await;
-            let (engine, log) = (self.engine, self.log);
+            let (processing, log) = (self.processing, self.log);
             let stopped = tokio::task::spawn_blocking(move || {
-                let engine = engine.lock().unwrap_or_else(PoisonError::into_inner).take();
-                let stopped = engine.map_or(Ok(()), Engine::stop);
+                let stopped = processing.stop();
                 log.close();
                 stopped
             });
             let stopped = stopped.await?;
             self.admin.close().await;
-            stopped.context("the engine had failed")
+            stopped
         };
         let limited = tokio::time::timeout(limit, down).await;
         limited.unwrap_or_else(|_| anyhow::bail!("the drain took longer than {limit:?}; what is in the log is safe"))

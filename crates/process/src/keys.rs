@@ -20,13 +20,30 @@ impl Default for Bounds {
 
 const NONE: u32 = u32::MAX;
 
+/// Who is remembered: equal keys of two tenants are different.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owner<'a> {
+    /// Empty for the default tenant; at most 65 535 bytes, as a header's value.
+    pub(crate) tenant: &'a [u8],
+    pub(crate) key: &'a [u8],
+}
+
 #[derive(Debug)]
 struct Slot {
-    key: Box<[u8]>,
+    /// The tenant and the key in one piece: a key of the default tenant takes no more than itself.
+    owner: Box<[u8]>,
+    tenant_len: u16,
     hash: u64,
     older: u32,
     newer: u32,
     track: Track,
+}
+
+impl Slot {
+    fn owner(&self) -> Owner<'_> {
+        let (tenant, key) = self.owner.split_at(usize::from(self.tenant_len));
+        Owner { tenant, key }
+    }
 }
 
 /// Keys with their tracks, in order of use. Slots are linked by index: a key in use is found by one probe and moved to
@@ -50,10 +67,16 @@ impl Default for Keys {
 impl Keys {
     /// Works on the track of a key, which becomes the most recently used. A new key may push out the least recently
     /// used ones.
-    pub(crate) fn update<T>(&mut self, bounds: Bounds, hash: u64, key: &[u8], work: impl FnOnce(&mut Track) -> T) -> T {
-        let at = match self.index.find(hash, |&at| *self.slots[at as usize].key == *key) {
+    pub(crate) fn update<T>(
+        &mut self,
+        bounds: Bounds,
+        hash: u64,
+        owner: Owner<'_>,
+        work: impl FnOnce(&mut Track) -> T,
+    ) -> T {
+        let at = match self.index.find(hash, |&at| self.slots[at as usize].owner() == owner) {
             Some(&at) => at,
-            None => self.add(bounds, hash, key),
+            None => self.add(bounds, hash, owner),
         };
         self.move_to_front(at);
         let track = &mut self.slots[at as usize].track;
@@ -66,12 +89,19 @@ impl Keys {
         result
     }
 
-    fn add(&mut self, bounds: Bounds, hash: u64, key: &[u8]) -> u32 {
+    fn add(&mut self, bounds: Bounds, hash: u64, owner: Owner<'_>) -> u32 {
         while self.slots.len() >= bounds.keys_max && self.oldest != NONE {
             self.evict();
         }
         let at = self.slots.len() as u32;
-        self.slots.push(Slot { key: key.into(), hash, older: NONE, newer: NONE, track: Track::default() });
+        self.slots.push(Slot {
+            owner: [owner.tenant, owner.key].concat().into(),
+            tenant_len: owner.tenant.len() as u16,
+            hash,
+            older: NONE,
+            newer: NONE,
+            track: Track::default(),
+        });
         self.index.insert_unique(hash, at, |&at| self.slots[at as usize].hash);
         self.link_newest(at);
         at
@@ -139,18 +169,18 @@ impl Keys {
     }
 
     /// Puts a key back as the most recently used one, as it was written down.
-    pub(crate) fn restore(&mut self, hash: u64, key: &[u8], track: Track) {
+    pub(crate) fn restore(&mut self, hash: u64, owner: Owner<'_>, track: Track) {
         let unbounded = Bounds { keys_max: usize::MAX, times_max: usize::MAX };
-        self.update(unbounded, hash, key, |fresh| *fresh = track);
+        self.update(unbounded, hash, owner, |fresh| *fresh = track);
     }
 
     /// All keys, the least recently used first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &Track)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Owner<'_>, &Track)> {
         let mut at = self.oldest;
         std::iter::from_fn(move || {
             let slot = self.slots.get(at as usize)?;
             at = slot.newer;
-            Some((&*slot.key, &slot.track))
+            Some((slot.owner(), &slot.track))
         })
     }
 
@@ -168,14 +198,36 @@ mod tests {
         u64::from(key % 3)
     }
 
+    fn of(key: &[u8]) -> Owner<'_> {
+        Owner { tenant: b"", key }
+    }
+
+    #[test]
+    fn tenant_and_key_are_told_apart_however_they_join() {
+        let mut keys = Keys::default();
+        let owners: [(&[u8], &[u8]); 4] = [(b"", b"ab"), (b"a", b"b"), (b"ab", b""), (b"b", b"a")];
+        let owners = owners.map(|(tenant, key)| Owner { tenant, key });
+        for turn in 1..=3 {
+            for owner in owners {
+                // One hash for all: only the comparison is left to tell them apart.
+                let count = keys.update(Bounds::default(), 7, owner, |track| {
+                    track.newest = track.newest.max(0) + 1;
+                    track.newest
+                });
+                assert_eq!(count, turn, "{owner:?}");
+            }
+        }
+        assert!(keys.iter().map(|(owner, _)| owner).eq(owners));
+    }
+
     #[test]
     fn the_least_recently_used_key_goes_first() {
         let bounds = Bounds { keys_max: 3, times_max: usize::MAX };
         let mut keys = Keys::default();
         for key in [1, 2, 3, 1, 4, 3, 5] {
-            keys.update(bounds, hash(key), &[key], |_| ());
+            keys.update(bounds, hash(key), of(&[key]), |_| ());
         }
-        let order: Vec<_> = keys.iter().map(|(key, _)| key[0]).collect();
+        let order: Vec<_> = keys.iter().map(|(owner, _)| owner.key[0]).collect();
         assert_eq!((order, keys.evicted), (vec![4, 3, 5], 2));
     }
 
@@ -184,9 +236,9 @@ mod tests {
         let bounds = Bounds { keys_max: 100, times_max: 4 };
         let mut keys = Keys::default();
         for (time, key) in [1, 1, 2, 2, 3, 3, 3, 3, 3].into_iter().enumerate() {
-            keys.update(bounds, hash(key), &[key], |track| track.times.push_back(time as i64));
+            keys.update(bounds, hash(key), of(&[key]), |track| track.times.push_back(time as i64));
         }
-        let left: Vec<_> = keys.iter().map(|(key, track)| (key[0], track.times.len())).collect();
+        let left: Vec<_> = keys.iter().map(|(owner, track)| (owner.key[0], track.times.len())).collect();
         assert_eq!((left, keys.evicted), (vec![(3, 5)], 2), "the key in hand is never the one to go");
     }
 
@@ -199,14 +251,14 @@ mod tests {
             let bounds = Bounds { keys_max: max, times_max: usize::MAX };
             let (mut keys, mut model) = (Keys::default(), Vec::new());
             for key in touched {
-                keys.update(bounds, hash(key), &[key], |track| track.newest = key.into());
+                keys.update(bounds, hash(key), of(&[key]), |track| track.newest = key.into());
                 if let Some(at) = model.iter().position(|k| *k == key) {
                     model.remove(at);
                 } else if model.len() == max {
                     model.remove(0);
                 }
                 model.push(key);
-                let order: Vec<_> = keys.iter().map(|(k, track)| (k[0], track.newest as u8)).collect();
+                let order: Vec<_> = keys.iter().map(|(owner, track)| (owner.key[0], track.newest as u8)).collect();
                 proptest::prop_assert_eq!(order, model.iter().map(|k| (*k, *k)).collect::<Vec<_>>());
             }
         }

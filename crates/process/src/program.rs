@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 use crate::build::{Condition, Problems};
 use crate::compile::Compiler;
 use crate::expr::{Expr, Row};
-use crate::keys::{Bounds, Keys};
+use crate::keys::{Bounds, Keys, Owner};
 use crate::template::Template;
 use crate::value::write_json_text;
 use crate::{RuleError, RuleKind, RuleSpec};
@@ -124,7 +124,7 @@ impl Program {
                 if !rule.condition.holds(&mut row) {
                     continue;
                 }
-                let hash = || *hash.get_or_insert_with(|| self.hash(record.key));
+                let hash = || *hash.get_or_insert_with(|| self.hash(owner_of(&record)));
                 if let Some(count) = self.fires(rule, keys, &record, hash) {
                     row.count = count;
                     row.within = &rule.within;
@@ -134,20 +134,24 @@ impl Program {
         }
     }
 
-    /// Seeded with the configuration, which outsiders do not know: keys come from them.
-    pub(crate) fn hash(&self, key: &[u8]) -> u64 {
-        xxh3_64_with_seed(key, self.fingerprint)
+    /// Seeded with the configuration, which outsiders do not know: keys come from them. A tenant has a seed of its own.
+    pub(crate) fn hash(&self, owner: Owner<'_>) -> u64 {
+        let seed = match owner.tenant {
+            [] => self.fingerprint,
+            tenant => xxh3_64_with_seed(tenant, self.fingerprint),
+        };
+        xxh3_64_with_seed(owner.key, seed)
     }
 
     fn fires(&self, rule: &Rule, keys: &mut Keys, record: &Record<'_>, hash: impl FnOnce() -> u64) -> Option<u64> {
         match rule.kind {
             RuleKind::Predicate if rule.cooldown_ms == 0 => Some(1),
             RuleKind::Predicate => keys
-                .update(self.bounds, hash(), record.key, |track| track.hit(record.time, rule.cooldown_ms))
+                .update(self.bounds, hash(), owner_of(record), |track| track.hit(record.time, rule.cooldown_ms))
                 .then_some(1),
             // The stream has keys and this record has none: it belongs to nobody, so nobody's count grows.
             RuleKind::Count { .. } if self.keyed && record.key.is_empty() => None,
-            RuleKind::Count { more_than, within_ms } => keys.update(self.bounds, hash(), record.key, |track| {
+            RuleKind::Count { more_than, within_ms } => keys.update(self.bounds, hash(), owner_of(record), |track| {
                 track.count(record.time, more_than, within_ms, rule.cooldown_ms)
             }),
         }
@@ -158,6 +162,7 @@ impl Program {
         let key = String::from_utf8_lossy(record.key).into_owned();
         let who = if key.is_empty() { format!("{partition}-{}", record.offset) } else { key.clone() };
         Anomaly {
+            tenant: String::from_utf8_lossy(record.tenant()).into_owned(),
             id: format!("{who}_{}_{}", record.time, rule.name),
             rule: rule.name.clone(),
             severity: rule.severity,
@@ -172,6 +177,11 @@ impl Program {
             event: record.data.to_vec(),
         }
     }
+}
+
+/// Whose memory a record goes into.
+fn owner_of<'a>(record: &Record<'a>) -> Owner<'a> {
+    Owner { tenant: record.tenant(), key: record.key }
 }
 
 impl Rule {

@@ -1,13 +1,14 @@
 //! A state as bytes, for the store's snapshots.
 //!
 //! Layout: version (1 byte), the program's fingerprint (8 bytes, little endian), then for each rule: keys evicted so
-//! far, number of keys, and the keys, least recently used first. A key: its length and bytes; its newest time; 0, or 1
-//! and the end of its silence; the number of times, and each time as the step from the one before it (the first from
-//! the newest time backward). Numbers are LEB128, times zigzag besides.
+//! far, number of keys, and the keys, least recently used first. A key: its length, plus 65 536 times that of its
+//! tenant's name; the bytes of that name (none for the default tenant) and its own; its newest time; 0, or 1 and the end
+//! of its silence; the number of times, and each time as the step from the one before it (the first from the newest time
+//! backward). Numbers are LEB128, times zigzag besides.
 
 use std::collections::VecDeque;
 
-use crate::keys::Keys;
+use crate::keys::{Keys, Owner};
 use crate::track::Track;
 use crate::{Program, RuleError, State};
 
@@ -23,8 +24,9 @@ impl Program {
             let keys = state.rules.get(rule).unwrap_or(&fresh);
             put(out, keys.evicted);
             put(out, keys.len() as u64);
-            for (key, track) in keys.iter() {
-                put(out, key.len() as u64);
+            for (Owner { tenant, key }, track) in keys.iter() {
+                put(out, key.len() as u64 | (tenant.len() as u64) << 16);
+                out.extend_from_slice(tenant);
                 out.extend_from_slice(key);
                 put_track(out, track);
             }
@@ -59,9 +61,10 @@ impl Program {
             let mut keys = Keys::default();
             keys.evicted = reader.number()?;
             for _ in 0..reader.number()? {
-                let len = reader.number()?;
-                let key = reader.bytes(len)?;
-                keys.restore(self.hash(key), key, reader.track()?);
+                let lengths = reader.number()?;
+                let tenant = reader.bytes(u64::from(u16::try_from(lengths >> 16).ok()?))?;
+                let owner = Owner { tenant, key: reader.bytes(lengths & 0xffff)? };
+                keys.restore(self.hash(owner), owner, reader.track()?);
             }
             rules.push(keys);
         }

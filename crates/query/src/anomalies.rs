@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::Caller;
 use axum::extract::State;
 use axum::response::Response;
 use event::Severity;
@@ -16,6 +17,7 @@ use crate::desk::{Desk, json_response, to_json};
 use crate::error::QueryError;
 use crate::params::Params;
 use crate::rows::Anomaly;
+use crate::scope::Scope;
 
 /// A page of anomalies.
 #[derive(Serialize, ToSchema)]
@@ -45,11 +47,16 @@ struct AnomalyPage<'a> {
         (status = 422, body = api::ErrorBody, description = "a parameter is unknown or out of range"),
     )
 )]
-pub(crate) async fn list_all_anomalies(State(desk): State<Arc<Desk>>, params: Params) -> Result<Response, QueryError> {
+pub(crate) async fn list_all_anomalies(
+    State(desk): State<Arc<Desk>>,
+    caller: Caller,
+    params: Params,
+) -> Result<Response, QueryError> {
     params.only(&["stream", "key", "rule", "severity", "from", "to", "limit", "cursor"])?;
     let catalog = &desk.query.catalog;
     let (from, to) = params.time_range("from", "to")?;
     let mut query = AnomalyQuery {
+        tenant: Scope::of(&caller).tenant(),
         stream: params.stream("stream", catalog)?.map(|id| catalog.get(id).name.clone()),
         key: params.text("key")?,
         rule: rule(&params, "rule", &desk)?,
@@ -94,7 +101,8 @@ fn next(rows: &[AnomalyRow], behind: Option<AfterAnomaly>) -> Option<AfterAnomal
 
 /// A rule by name; one that is not configured is a slip of the pen.
 pub(crate) fn rule(params: &Params, name: &'static str, desk: &Desk) -> Result<Option<String>, QueryError> {
-    let known: Vec<&str> = desk.query.rules.iter().map(String::as_str).collect();
+    let known = (desk.query.rules)();
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
     params.choice(name, &known)
 }
 

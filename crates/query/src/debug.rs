@@ -37,6 +37,10 @@ struct LogFigures {
     queue_len_max: usize,
     queue_bytes: usize,
     queue_bytes_max: usize,
+    queue_age_ms: i64,
+    /// Null where the system does not tell.
+    disk_free_bytes: Option<u64>,
+    disk_reserve_bytes: u64,
     damaged_places: usize,
     damage: Vec<DamageFigures>,
 }
@@ -117,6 +121,9 @@ fn log_figures(query: &Query) -> LogFigures {
         queue_len_max: limits::APPEND_QUEUE_LEN,
         queue_bytes: status.queue_bytes,
         queue_bytes_max: limits::APPEND_QUEUE_BYTES,
+        queue_age_ms: status.queue_age_ms,
+        disk_free_bytes: status.free_bytes,
+        disk_reserve_bytes: status.reserve_bytes,
         damaged_places: status.damage.len(),
         damage: damage.collect(),
     }

@@ -39,6 +39,9 @@ pub(crate) enum QueryError {
     /// Nothing is there under this id.
     #[error("there is no event `{0}`, neither in the store nor in the log")]
     NoEvent(String),
+    /// Figures of the whole process, asked for with a tenant's key.
+    #[error("the metrics of the process are for operators: they are at the admin port")]
+    NotYours,
     /// No part of the first page.
     #[error("there is no asset `{0}`")]
     NoAsset(String),
@@ -85,6 +88,7 @@ impl From<QueryError> for ApiError {
             }
             QueryError::UnknownStream { .. } => Self::not_found("unknown_stream", message),
             QueryError::NoEvent(_) => Self::not_found("event_not_found", message),
+            QueryError::NotYours => Self::new(StatusCode::FORBIDDEN, "forbidden", message),
             QueryError::NoAsset(_) => Self::not_found("not_found", message),
             QueryError::Busy => Self::too_many(message, 1),
             // Not 503: the service is ready, this one question is too big for its time.

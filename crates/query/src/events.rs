@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::Caller;
 use axum::extract::State;
 use axum::response::Response;
 use event::limits::PAGE_ROWS_MAX;
@@ -15,6 +16,7 @@ use crate::desk::{Desk, json_response, to_json};
 use crate::error::QueryError;
 use crate::params::Params;
 use crate::rows::Event;
+use crate::scope::Scope;
 
 /// A page of events.
 #[derive(Serialize, ToSchema)]
@@ -45,17 +47,22 @@ struct EventPage<'a> {
         (status = 422, body = api::ErrorBody, description = "a parameter is unknown or out of range"),
     )
 )]
-pub(crate) async fn list_events(State(desk): State<Arc<Desk>>, params: Params) -> Result<Response, QueryError> {
-    let (query, filters) = read_params(&params, &desk)?;
+pub(crate) async fn list_events(
+    State(desk): State<Arc<Desk>>,
+    caller: Caller,
+    params: Params,
+) -> Result<Response, QueryError> {
+    let (query, filters) = read_params(&params, &desk, &Scope::of(&caller))?;
     let body = desk.read(move |desk| page(&*desk.store, &query, &filters)).await?;
     Ok(json_response(body))
 }
 
-fn read_params(params: &Params, desk: &Desk) -> Result<(EventQuery, String), QueryError> {
+fn read_params(params: &Params, desk: &Desk, scope: &Scope) -> Result<(EventQuery, String), QueryError> {
     params.only(&["stream", "key", "type", "from", "to", "limit", "cursor", "order"])?;
     let catalog = &desk.query.catalog;
     let (from, to) = params.time_range("from", "to")?;
     let mut query = EventQuery {
+        tenant: scope.tenant(),
         stream: params.stream("stream", catalog)?.map(|id| catalog.get(id).name.clone()),
         key: params.text("key")?,
         kind: params.text("type")?,
@@ -67,7 +74,7 @@ fn read_params(params: &Params, desk: &Desk) -> Result<(EventQuery, String), Que
         },
         ..EventQuery::default()
     };
-    // The filters as a cursor remembers them: everything but where a page starts and how long it is.
+    // The filters as a cursor remembers them, whose rows among them: everything but where a page starts and how long it is.
     let filters = format!("events {query:?}");
     query.limit = params.number("limit", 1, PAGE_ROWS_MAX as u64, 100)? as usize;
     if let Some(word) = params.raw("cursor") {

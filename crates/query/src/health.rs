@@ -6,6 +6,7 @@ use api::ApiError;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use log::LogStatus;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -59,13 +60,7 @@ pub(crate) async fn health(State(desk): State<Arc<Desk>>) -> Response {
         Err(error) => (false, error.to_string()),
     };
     let (log_works, lost, log) = match log {
-        Ok(status) => match status.poisoned {
-            Some(reason) => (false, 0, reason),
-            None => {
-                let lost: u64 = status.damage.iter().map(|damage| damage.records_lost).sum();
-                (true, lost, if lost == 0 { "ok".to_owned() } else { format!("{lost} records lost to damage") })
-            }
-        },
+        Ok(status) => log_words(&status),
         Err(error) => (false, 0, error.to_string()),
     };
     let status = match (database_works && log_works && ready.ready, lost) {
@@ -78,6 +73,19 @@ pub(crate) async fn health(State(desk): State<Arc<Desk>>) -> Response {
     let body = Health { status, service: SERVICE, database, log, engine, uptime_seconds, version: desk.query.version };
     let code = if status == Status::Unhealthy { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (code, axum::Json(body)).into_response()
+}
+
+/// Whether the log takes events, how many records it lost, and both in words.
+fn log_words(status: &LogStatus) -> (bool, u64, String) {
+    let lost: u64 = status.damage.iter().map(|damage| damage.records_lost).sum();
+    let full = status.free_bytes.is_some_and(|free| free < status.reserve_bytes);
+    let words = match (&status.poisoned, full, lost) {
+        (Some(reason), ..) => reason.clone(),
+        (None, true, _) => "the disk is nearly full: events are refused until there is room".to_owned(),
+        (None, false, 1..) => format!("{lost} records lost to damage"),
+        (None, false, 0) => "ok".to_owned(),
+    };
+    (status.poisoned.is_none() && !full, lost, words)
 }
 
 /// Whether the process runs at all; depends on nothing.

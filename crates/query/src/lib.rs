@@ -14,6 +14,7 @@ mod openapi;
 mod page;
 mod params;
 mod rows;
+mod scope;
 mod signals;
 mod summary;
 
@@ -38,8 +39,8 @@ pub struct Query {
     pub log: Arc<dyn Log>,
     /// The time, for «the last n hours» and for rates.
     pub clock: Arc<dyn Clock>,
-    /// The names of the rules: the anomaly types that a filter may name.
-    pub rules: Vec<String>,
+    /// The names of the rules in force: the anomaly types that a filter may name.
+    pub rules: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// The figures of this moment. Called once a second and by health and debug, so it must be cheap and not block.
     pub live: Arc<dyn Fn() -> Live + Send + Sync>,
     /// Whether this process can do its work now. Cheap, does not block.
@@ -90,8 +91,8 @@ pub struct Ready {
     pub reason: String,
 }
 
-/// The routes for clients. Call it inside a Tokio runtime: it starts the ticker behind the live stream, which ends
-/// when the router is dropped.
+/// The routes for clients that read, each answered for the [`api::Caller`] of its request. Call it inside a Tokio
+/// runtime: it starts the ticker behind the live stream, which ends when the router is dropped.
 pub fn router(query: Arc<Query>) -> Router {
     let desk = Desk::new(query);
     live::start(&desk);
@@ -105,21 +106,31 @@ pub fn router(query: Arc<Query>) -> Router {
         .route("/v1/events/{id}", get(lineage::get_event))
         .route("/v1/anomalies", get(anomalies::list_all_anomalies))
         .route("/v1/live", get(live::live))
-        .route("/health", get(health::health))
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .route("/version", get(health::version))
-        .route("/", get(page::index))
-        .route("/assets/{name}", get(page::asset))
         .with_state(desk)
 }
 
-/// The routes for operators, on a port of their own: metrics, probes and `/debug`.
+/// The routes for everybody: health, version, and the first page with what it loads.
+pub fn public_router(query: Arc<Query>) -> Router {
+    let routes = Router::new()
+        .route("/health", get(health::health))
+        .route("/version", get(health::version))
+        .route("/", get(page::index))
+        .route("/assets/{name}", get(page::asset));
+    routes.with_state(Desk::new(query.clone())).merge(probes_router(query))
+}
+
+/// Whether the process lives, and whether it can work: for whoever keeps it running.
+pub fn probes_router(query: Arc<Query>) -> Router {
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .with_state(Desk::new(query))
+}
+
+/// The routes for operators, on a port of their own: metrics and `/debug`.
 pub fn admin_router(query: Arc<Query>) -> Router {
     Router::new()
         .route("/metrics", get(summary::prometheus))
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
         .route("/debug", get(debug::debug))
         .with_state(Desk::new(query))
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::Caller;
 use api::time::to_rfc3339;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -15,6 +16,7 @@ use crate::desk::{Desk, json_response, to_json};
 use crate::error::{QueryError, shorten};
 use crate::params::{Params, public_streams};
 use crate::rows::Event;
+use crate::scope::{Scope, tenant_of};
 
 /// Rows with the same id that are listed: an id may come again once duplicate suppression has forgotten it.
 const SAME_ID_MAX: usize = 10;
@@ -43,7 +45,7 @@ struct Lineage<'a> {
     stored_at: Option<String>,
     /// The ids of the anomalies that it raised.
     anomalies: Vec<String>,
-    /// Every row of the store with this id, newest first, at most ten.
+    /// Every row of the store with this id and tenant, newest first, at most ten.
     rows: Vec<StoredRow>,
 }
 
@@ -81,12 +83,14 @@ struct StoredRow {
 )]
 pub(crate) async fn get_event(
     State(desk): State<Arc<Desk>>,
+    caller: Caller,
     Path(id): Path<String>,
     params: Params,
 ) -> Result<Response, QueryError> {
     params.only(&["stream"])?;
     let only = params.stream("stream", &desk.query.catalog)?;
-    Ok(json_response(desk.read(move |desk| trace(desk, &id, only)).await?))
+    let scope = Scope::of(&caller);
+    Ok(json_response(desk.read(move |desk| trace(desk, &scope, &id, only)).await?))
 }
 
 /// An event as it was found, and when it was stored, if it was.
@@ -95,10 +99,10 @@ struct Found {
     stored_at: Option<Millis>,
 }
 
-fn trace(query: &Query, id: &str, only: Option<StreamId>) -> Result<Vec<u8>, QueryError> {
-    let found = match by_position(query, id, only)? {
+fn trace(query: &Query, scope: &Scope, id: &str, only: Option<StreamId>) -> Result<Vec<u8>, QueryError> {
+    let found = match by_position(query, scope, id, only)? {
         Some(found) => Some(found),
-        None => by_id(query, id, only)?,
+        None => by_id(query, scope, id, only)?,
     };
     let Some(Found { row, stored_at }) = found else { return Err(QueryError::NoEvent(shorten(id))) };
     let stream = query.catalog.find(&row.stream).map(|id| query.catalog.get(id));
@@ -114,12 +118,13 @@ fn trace(query: &Query, id: &str, only: Option<StreamId>) -> Result<Vec<u8>, Que
     to_json(&Traced { event: Event::new(&row), lineage })
 }
 
-/// Position ids come first, so that no sender can hide a record behind an event id of that form.
-fn by_position(query: &Query, id: &str, only: Option<StreamId>) -> Result<Option<Found>, QueryError> {
+/// Position ids come first, so that no sender can hide a record behind an event id of that form. Another's record is as
+/// if it were not there.
+fn by_position(query: &Query, scope: &Scope, id: &str, only: Option<StreamId>) -> Result<Option<Found>, QueryError> {
     let Some(at) = parse_position(query, id).filter(|at| only.is_none_or(|stream| stream == at.stream)) else {
         return Ok(None);
     };
-    let Some(row) = read_log(query, at)? else { return Ok(None) };
+    let Some(row) = read_log(query, at)?.filter(|row| scope.lets_through(row)) else { return Ok(None) };
     Ok(Some(Found { stored_at: stored_at(query, &row)?, row }))
 }
 
@@ -132,19 +137,19 @@ fn parse_position(query: &Query, id: &str) -> Option<Position> {
 }
 
 /// The store is asked first: what it has is the whole story. Then the log, for what is not stored yet.
-fn by_id(query: &Query, id: &str, only: Option<StreamId>) -> Result<Option<Found>, QueryError> {
+fn by_id(query: &Query, scope: &Scope, id: &str, only: Option<StreamId>) -> Result<Option<Found>, QueryError> {
     if id.is_empty() || id.len() > limits::KEY_BYTES_MAX {
         return Ok(None);
     }
     let stream = only.map(|stream| query.catalog.get(stream).name.as_str());
-    if let Some(row) = rows_with_id(query, stream, id, 1)?.pop() {
+    if let Some(row) = rows_with_id(query, scope.tenant(), stream, id, 1)?.pop() {
         return Ok(Some(Found { stored_at: Some(row.stored_at), row }));
     }
-    let hash = query.log.id_hasher().hash(id.as_bytes());
+    let hash = scope.id_hasher(query.log.id_hasher()).hash(id.as_bytes());
     for (stream, _) in public_streams(&query.catalog).filter(|(stream, _)| only.is_none_or(|o| o == *stream)) {
         let Some(at) = query.log.find(stream, hash)? else { continue };
         // Two ids may share a hash: the record itself decides.
-        if let Some(row) = read_log(query, at)?.filter(|row| row.id == id) {
+        if let Some(row) = read_log(query, at)?.filter(|row| row.id == id && scope.lets_through(row)) {
             return Ok(Some(Found { stored_at: stored_at(query, &row)?, row }));
         }
     }
@@ -206,6 +211,7 @@ fn stored_at(query: &Query, row: &EventRow) -> Result<Option<Millis>, QueryError
 
 fn anomalies_of(query: &Query, row: &EventRow) -> Result<Vec<String>, QueryError> {
     let page = query.store.anomalies(&AnomalyQuery {
+        tenant: Some(tenant_of(row)),
         stream: Some(row.stream.clone()),
         key: (!row.key.is_empty()).then(|| row.key.clone()),
         from: Some(row.time),
@@ -227,12 +233,20 @@ fn rows_of(query: &Query, row: &EventRow, stored_at: Option<Millis>) -> Result<V
     if row.id.is_empty() {
         return Ok(stored_at.map(|at| stored(row, at)).into_iter().collect());
     }
-    let rows = rows_with_id(query, Some(&row.stream), &row.id, SAME_ID_MAX)?;
+    // Those of its tenant, also for who sees all: another's event of that id is another event.
+    let rows = rows_with_id(query, Some(tenant_of(row)), Some(&row.stream), &row.id, SAME_ID_MAX)?;
     Ok(rows.iter().map(|row| stored(row, row.stored_at)).collect())
 }
 
-fn rows_with_id(query: &Query, stream: Option<&str>, id: &str, limit: usize) -> Result<Vec<EventRow>, QueryError> {
+fn rows_with_id(
+    query: &Query,
+    tenant: Option<String>,
+    stream: Option<&str>,
+    id: &str,
+    limit: usize,
+) -> Result<Vec<EventRow>, QueryError> {
     let page = query.store.events(&EventQuery {
+        tenant,
         stream: stream.map(str::to_owned),
         id: Some(id.to_owned()),
         order: Order::Descending,

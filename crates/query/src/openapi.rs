@@ -1,6 +1,8 @@
 //! The OpenAPI description of everything that is read here.
 
 use utoipa::OpenApi;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -28,7 +30,29 @@ use utoipa::OpenApi;
 )]
 struct Description;
 
+/// What asks for no key.
+const OPEN: [&str; 4] = ["/health", "/healthz", "/readyz", "/version"];
+
 /// The description, to be merged with that of the doors.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    Description::openapi()
+    let mut description = Description::openapi();
+    for (path, item) in &mut description.paths.paths {
+        if let Some(operation) = item.get.as_mut().filter(|_| !OPEN.contains(&path.as_str())) {
+            put_refusals(operation);
+        }
+    }
+    description
+}
+
+/// The answers that the guard in front of the routes gives, the same for all of them.
+fn put_refusals(operation: &mut Operation) {
+    let refusals = [
+        ("401", "keys are asked for, and there is none with the request, or one that is not known"),
+        ("403", "the key may not read this"),
+    ];
+    for (status, about) in refusals {
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("ErrorBody"))).build();
+        let answer = ResponseBuilder::new().description(about).content("application/json", content).build();
+        operation.responses.responses.insert(status.to_owned(), RefOr::T(answer));
+    }
 }

@@ -9,9 +9,14 @@ use serde_json::value::RawValue;
 use store::query::{AnomalyRow, EventRow};
 use utoipa::ToSchema;
 
+use crate::scope::tenant_of;
+
 /// An event.
 #[derive(serde::Serialize, ToSchema)]
 pub(crate) struct Event<'a> {
+    /// Whose it is; absent for the default tenant.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    tenant: String,
     /// Its stream.
     stream: &'a str,
     /// Its partition.
@@ -48,6 +53,7 @@ impl<'a> Event<'a> {
             given.as_deref().is_none_or(|g| headers::is_json(g.as_bytes())).then(|| raw_json(&row.data)).flatten();
         let other = data.is_none();
         Self {
+            tenant: tenant_of(row),
             stream: &row.stream,
             partition: row.partition,
             offset: row.offset,
@@ -66,7 +72,10 @@ impl<'a> Event<'a> {
 /// An anomaly of any stream.
 #[derive(serde::Serialize, ToSchema)]
 pub(crate) struct Anomaly<'a> {
-    /// `<key>_<time in ms>_<rule>`, unique within its stream.
+    /// Whose it is; absent for the default tenant.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    tenant: &'a str,
+    /// `<key>_<time in ms>_<rule>`, unique within its stream and tenant.
     id: &'a str,
     /// The rule that found it.
     rule: &'a str,
@@ -101,6 +110,7 @@ impl<'a> Anomaly<'a> {
     pub(crate) fn new(row: &'a AnomalyRow) -> Self {
         let found = &row.anomaly;
         Self {
+            tenant: &found.tenant,
             id: &found.id,
             rule: &found.rule,
             severity: found.severity.as_str(),

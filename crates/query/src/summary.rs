@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::Caller;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
@@ -13,6 +14,7 @@ use crate::desk::{Desk, json_response, to_json};
 use crate::error::QueryError;
 use crate::params::Params;
 use crate::rows::{UserId, counts};
+use crate::scope::Scope;
 use crate::signals::STREAM;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -52,7 +54,7 @@ struct UserCount {
 }
 
 /// A summary of the stream `signals` (JSON), or all metrics (Prometheus' text) when `Accept` names `text/plain` or
-/// `application/openmetrics-text`.
+/// `application/openmetrics-text`. A tenant's key gets the summary of its own signals, and no metrics of the process.
 #[utoipa::path(
     get, path = "/metrics", tag = "signals",
     params(("hours" = Option<u32>, Query, minimum = 1, maximum = 168, description = "how far back; 24 when absent")),
@@ -63,15 +65,20 @@ struct UserCount {
 )]
 pub(crate) async fn metrics(
     State(desk): State<Arc<Desk>>,
+    caller: Caller,
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, QueryError> {
+    let scope = Scope::of(&caller);
     if wants_prometheus(&headers) {
+        if scope.as_deref().is_some() {
+            return Err(QueryError::NotYours);
+        }
         return Ok(prometheus(State(desk)).await);
     }
     params.only(&["hours"])?;
     let hours = params.number("hours", 1, 168, 24)?;
-    Ok(json_response(desk.read(move |query| to_json(&summary(query, hours)?)).await?))
+    Ok(json_response(desk.read(move |query| to_json(&summary(query, &scope, hours)?)).await?))
 }
 
 /// All metrics as Prometheus' text.
@@ -89,9 +96,9 @@ fn wants_prometheus(headers: &HeaderMap) -> bool {
     })
 }
 
-fn summary(query: &Query, hours: u64) -> Result<Summary, QueryError> {
+fn summary(query: &Query, scope: &Scope, hours: u64) -> Result<Summary, QueryError> {
     let since = query.clock.now() - hours as i64 * HOUR_MS;
-    let found = query.store.summary(STREAM, since)?;
+    let found = query.store.summary(STREAM, scope.as_deref(), since)?;
     let users = |top: Vec<(String, u64)>| {
         top.into_iter().take(10).map(|(key, count)| UserCount { user_id: UserId(key), count }).collect()
     };

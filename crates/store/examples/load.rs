@@ -136,7 +136,7 @@ fn ask(store: &SqliteStore) {
     timed("by id", EventQuery { id: Some(page.rows[0].id.clone()), ..base });
     for since in [0, 1_000_000_000 + 100_000] {
         let start = Instant::now();
-        let summary = store.summary("events", since).unwrap();
+        let summary = store.summary("events", None, since).unwrap();
         println!("summary of {} rows in {:.1?}: {:?}", summary.events, start.elapsed(), summary.top_keys.first());
     }
 }

@@ -1,6 +1,6 @@
 //! The port `Store`: what the rest of the house knows of the database, whatever it is.
 
-use event::{Anomaly, Block, DeadLetter, Millis, Position};
+use event::{Anomaly, Block, DeadLetter, Millis, Position, Record};
 
 use crate::StoreError;
 use crate::query::{AnomalyPage, AnomalyQuery, DeadLetterPage, DeadLetterQuery, EventPage, EventQuery, Summary};
@@ -34,9 +34,9 @@ pub struct Commit<'a> {
     pub moves: Vec<Move>,
     /// Records to keep as event rows.
     pub blocks: &'a [Block],
-    /// Anomalies; one whose id is there already is kept as it was.
+    /// Anomalies; one whose id is there already, in its stream and for its tenant, is kept as it was.
     pub anomalies: &'a [Anomaly],
-    /// Dead letters; likewise by id.
+    /// Dead letters; likewise by tenant and id.
     pub dead_letters: &'a [DeadLetter],
     /// Snapshots that replace earlier ones of their partition.
     pub snapshots: &'a [Snapshot],
@@ -51,8 +51,19 @@ pub struct Move {
     pub to: u64,
 }
 
-/// Rows of one kind in the log's order, for `verify`: see [`Store::scan`].
-pub type ScanFn<'a> = &'a mut dyn FnMut(&event::Record<'_>, u32) -> std::ops::ControlFlow<()>;
+/// An event row as it is kept, for `verify`: see [`Store::scan`].
+#[derive(Clone, Copy, Debug)]
+pub struct Scanned<'a> {
+    /// Its partition.
+    pub partition: u32,
+    /// The tenant that it is kept for: the one that its headers name, unless somebody changed it.
+    pub tenant: &'a [u8],
+    /// The rest.
+    pub record: Record<'a>,
+}
+
+/// What [`Store::scan`] calls for every row.
+pub type ScanFn<'a> = &'a mut dyn FnMut(&Scanned<'_>) -> std::ops::ControlFlow<()>;
 
 /// A database of event rows, anomalies, dead letters, rule state and positions. Eight verbs; every one may be called
 /// from any thread; one process commits.
@@ -94,11 +105,11 @@ pub trait Store: Send + Sync + 'static {
     /// As [`Store::commit`].
     fn dead_letters(&self, query: &DeadLetterQuery) -> Result<DeadLetterPage, StoreError>;
 
-    /// Counts since a time (by the time of receipt), for the JSON summary.
+    /// Counts since a time (by the time of receipt), for the JSON summary: of one tenant, or of all.
     ///
     /// # Errors
     /// As [`Store::commit`].
-    fn summary(&self, stream: &str, since: Millis) -> Result<Summary, StoreError>;
+    fn summary(&self, stream: &str, tenant: Option<&str>, since: Millis) -> Result<Summary, StoreError>;
 
     /// Drops whole chunks of a stream whose last record was received before `before`; gives the rows dropped.
     ///
@@ -106,7 +117,7 @@ pub trait Store: Send + Sync + 'static {
     /// As [`Store::commit`].
     fn expire(&self, stream: &str, before: Millis) -> Result<u64, StoreError>;
 
-    /// Calls `each` for every event row of a stream, with its partition, in ascending offset within each partition.
+    /// Calls `each` for every event row of a stream, whosever, in ascending offset within each partition.
     ///
     /// # Errors
     /// As [`Store::commit`].

@@ -43,6 +43,8 @@ impl Default for Start {
 /// Which events. All filters must hold; an absent one holds always.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventQuery {
+    /// Of this tenant, empty for the default one; of all tenants when absent.
+    pub tenant: Option<String>,
     /// Of this stream.
     pub stream: Option<String>,
     /// With this key.
@@ -106,6 +108,8 @@ pub struct EventPage {
 /// Which anomalies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AnomalyQuery {
+    /// Of this tenant, empty for the default one; of all tenants when absent.
+    pub tenant: Option<String>,
     /// Of this stream.
     pub stream: Option<String>,
     /// With this key.
@@ -147,6 +151,8 @@ pub struct AnomalyPage {
 /// Which dead letters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeadLetterQuery {
+    /// Of this tenant, empty for the default one; of all tenants when absent.
+    pub tenant: Option<String>,
     /// The one with this id.
     pub id: Option<String>,
     /// Meant for this stream.

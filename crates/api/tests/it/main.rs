@@ -1,6 +1,8 @@
 //! The manners, driven through a router as a door would use them.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod keys;
+
 use api::{ApiError, RequestId, with_manners};
 use axum::body::{Body, to_bytes};
 use axum::extract::Extension;

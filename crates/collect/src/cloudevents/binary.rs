@@ -22,7 +22,9 @@ impl CloudForm {
         if length > EVENT_BYTES_MAX {
             return Err(too_large(format!("expected at most {EVENT_BYTES_MAX} bytes in one event, found {length}")));
         }
-        let list = list(headers);
+        // What every record has goes first, and nothing that a sender says comes before it.
+        let mut list = batch.slice(setting.headers).to_vec();
+        put_list(&mut list, headers);
         if list.len() > HEADERS_BYTES_MAX {
             let message = format!("expected at most {HEADERS_BYTES_MAX} bytes of attributes, found {}", list.len());
             return Err(too_large(message));
@@ -84,20 +86,18 @@ impl CloudForm {
     }
 }
 
-/// The headers of the record: what the data is, and every attribute. A value that cannot be decoded stays as it came,
-/// for the dead letter.
-pub(super) fn list(headers: &HeaderMap) -> Vec<u8> {
-    let mut list = Vec::new();
+/// Adds the headers of the record: what the data is, and every attribute under its `ce-` name, so that none can pass for a
+/// header of ours. A value that cannot be decoded stays as it came, for the dead letter.
+pub(super) fn put_list(list: &mut Vec<u8>, headers: &HeaderMap) {
     if let Some(value) = headers.get(header::CONTENT_TYPE) {
-        record_headers::put(&mut list, "content-type", value.as_bytes());
+        record_headers::put(list, "content-type", value.as_bytes());
     }
     for (name, value) in headers.iter().filter(|(name, _)| name.as_str().starts_with(PREFIX)) {
         match text(value.as_bytes()) {
-            Some(text) => record_headers::put(&mut list, name.as_str(), text.as_bytes()),
-            None => record_headers::put(&mut list, name.as_str(), value.as_bytes()),
+            Some(text) => record_headers::put(list, name.as_str(), text.as_bytes()),
+            None => record_headers::put(list, name.as_str(), value.as_bytes()),
         }
     }
-    list
 }
 
 fn too_large(message: String) -> Refusal {

@@ -19,6 +19,9 @@ pub(crate) const STRUCTURED: &str = "application/cloudevents+json";
 /// The media type of an array of them.
 pub(crate) const BATCHED: &str = "application/cloudevents-batch+json";
 
+/// The scope that all sources are in; no tenant is called so.
+const SOURCES: &[u8] = b"\0sources";
+
 /// The attributes that are read. Others are extensions: kept, not looked at.
 const NAMES: [&str; 9] =
     ["specversion", "id", "source", "type", "time", "subject", "partitionkey", "datacontenttype", "dataschema"];
@@ -45,12 +48,11 @@ impl CloudForm {
         Self { form, nodes, data, data_base64 }
     }
 
-    /// Judges the event in its JSON form that the scanner has just been over. `headers` are those of its record.
+    /// Judges the event in its JSON form that the scanner has just been over.
     pub(crate) fn judge(
         &self,
         scanner: &Scanner<'_>,
         scanned: Scanned,
-        headers: Span,
         batch: &mut Batch,
         setting: Setting,
     ) -> Result<Draft, Refusal> {
@@ -61,7 +63,7 @@ impl CloudForm {
         }
         self.check_base64(scanner, &batch.bytes)?;
         let draft = self.draft(attributes, scanner, batch, setting)?;
-        Ok(Draft { data: Span::shared(scanned.start, scanned.end - scanned.start), headers, ..draft })
+        Ok(Draft { data: Span::shared(scanned.start, scanned.end - scanned.start), ..draft })
     }
 
     /// An attribute: a string, or null when it is not set.
@@ -100,8 +102,8 @@ impl CloudForm {
         }
     }
 
-    /// The verdict from the attributes, and from the data as far as the scanner knows it. The draft's data and headers
-    /// are still to be filled in.
+    /// The verdict from the attributes, and from the data as far as the scanner knows it. The draft's data is
+    /// still to be filled in.
     fn draft(
         &self,
         attributes: Attributes,
@@ -135,26 +137,32 @@ impl CloudForm {
         };
         form.needs(scanner, &batch.bytes)?;
         let partition = form.partition(key, batch, setting);
-        // An id is unique within its source.
+        // An id is unique within its source. A source may be spelled as a tenant's name is: were it a scope beside the
+        // tenants, one could make another's events duplicates.
         let id_hash = match form.dedup {
-            true => setting.hasher.scoped(batch.slice(source)).hash(batch.slice(id)),
+            true => setting.hasher.scoped(SOURCES).scoped(batch.slice(source)).hash(batch.slice(id)),
             false => 0,
         };
-        Ok(Draft { partition, time, id_hash, data: Span::EMPTY, key, kind, id, headers: Span::EMPTY })
+        Ok(Draft { partition, time, id_hash, data: Span::EMPTY, key, kind, id, headers: setting.headers })
     }
 }
 
-/// The headers of the records of a structured or batched request: consumers learn that a CloudEvent is inside.
-pub(crate) fn record_headers() -> Vec<u8> {
-    let mut list = Vec::with_capacity(64);
-    event::headers::put(&mut list, "content-type", STRUCTURED.as_bytes());
-    list
+/// Adds what the records of a structured or batched request have as headers: consumers learn that a CloudEvent is inside.
+pub(crate) fn put_record_headers(list: &mut Vec<u8>) {
+    event::headers::put(list, "content-type", STRUCTURED.as_bytes());
 }
 
 /// What a dead letter keeps of a request in binary mode besides its body, as long as it is within the limit.
 pub(crate) fn attributes(headers: &HeaderMap) -> Vec<u8> {
-    let list = binary::list(headers);
+    let list = all_attributes(headers);
     if list.len() > HEADERS_BYTES_MAX { Vec::new() } else { list }
+}
+
+/// What a request in binary mode says in its headers, in the encoding of a record's.
+pub(crate) fn all_attributes(headers: &HeaderMap) -> Vec<u8> {
+    let mut list = Vec::new();
+    binary::put_list(&mut list, headers);
+    list
 }
 
 /// Which CloudEvents mode a request is in; `None` when it is none.

@@ -1,30 +1,42 @@
 //! `POST /api/v1/collect`. It reads and answers; the sifter judges and the intake appends.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use api::{ApiError, RequestId};
+use api::{ApiError, Caller, RequestId};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 use event::Ack;
-use event::limits::{APPEND_QUEUE_BYTES, APPEND_QUEUE_LEN};
+use log::IdHasher;
 
 use super::shape::{self, Collected};
 use super::{Desk, reply};
-use crate::intake::{HEAVY_BYTES, off_worker};
+use crate::gate::queue_fill;
+use crate::idempotency::{self, Key, Keyed};
+use crate::intake::{HEAVY_BYTES, Queued, off_worker};
 use crate::sift::Format;
-use crate::{Verdicts, http};
+use crate::{Intake, Verdicts, http};
 
 /// Takes a batch.
 pub(super) async fn collect(State(desk): State<Arc<Desk>>, request: Request) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
     check_json(&head.headers)?;
-    let mut held = desk.intake.bodies().hold();
+    let key = Key::of(&head.headers)?;
+    let caller = Caller::from_extensions(&head.extensions);
+    let tenant = caller.writes_as();
+    let mut held = desk.intake.bodies().hold(desk.intake.lane(tenant));
     let body = http::plain_body(&head, body, &mut held).await?;
-    let taken = desk.take(body, request_id(&head)).await?;
-    Ok(reply::response(&taken))
+    let turn = held.take_turn();
+    let keyed = Keyed { key, tenant, path: head.uri.path(), ack: Ack::Durable, format: Format::Json, body };
+    idempotency::once(&desk.intake, keyed, |body, ids| {
+        let queued = desk.queue(&body, tenant, request_id(&head), ids)?;
+        drop(turn);
+        Ok(async move { reply::answer(&queued.answer().await?) })
+    })
+    .await
 }
 
 /// What became of one batch.
@@ -35,29 +47,54 @@ pub(super) struct TakenBatch {
     pub(super) took_ms: f64,
 }
 
+/// A batch with its place in the log.
+pub(super) struct QueuedBatch {
+    queued: Queued,
+    intake: Arc<Intake>,
+    began: Duration,
+    batch_id: Option<uuid::Uuid>,
+    has_metadata: bool,
+}
+
+impl QueuedBatch {
+    /// Waits for the log's answer.
+    pub(super) async fn answer(self) -> Result<TakenBatch, ApiError> {
+        let Self { queued, intake, began, batch_id, has_metadata } = self;
+        let verdicts = queued.answer().await?;
+        let took_ms = intake.clock().elapsed().saturating_sub(began).as_secs_f64() * 1_000.0;
+        Ok(TakenBatch { verdicts, batch_id: batch_id.unwrap_or_else(uuid::Uuid::new_v4), has_metadata, took_ms })
+    }
+}
+
 impl Desk {
-    /// Judges a body and appends what it holds. Every answer waits for the disk, whatever the priority: `critical` asks
+    /// Judges a body and queues what it holds. Every answer waits for the disk, whatever the priority: `critical` asks
     /// for the strongest acknowledgement, and nothing here gets a weaker one. Waiting for the store besides would put
     /// the engine's commit into the latency of the very events that are urgent.
-    pub(super) async fn take(&self, body: Bytes, request_id: &str) -> Result<TakenBatch, ApiError> {
-        let began = self.intake.clock().elapsed();
-        let envelope = self.intake.envelope(self.stream, Format::Json, request_id);
+    pub(super) fn queue(
+        &self,
+        body: &Bytes,
+        tenant: &str,
+        request_id: &str,
+        ids: Option<IdHasher>,
+    ) -> Result<QueuedBatch, ApiError> {
+        let (intake, stream) = (&self.intake, self.stream);
+        let began = intake.clock().elapsed();
+        let envelope = intake.envelope(tenant, stream, Format::Json, request_id);
         let heavy = body.len() > HEAVY_BYTES;
-        let collected = off_worker(heavy, || shape::sift(&self.sifter, &body, envelope))?;
-        let Collected { sifted, batch_id, has_metadata, only_low } = collected;
+        let collected = off_worker(heavy, || shape::sift(&self.sifter, body, envelope))?;
+        let Collected { mut sifted, batch_id, has_metadata, only_low } = collected;
         if only_low && self.is_pressed() {
             return Err(ApiError::too_many("under pressure, events of low priority have to wait; try again soon", 1));
         }
-        let verdicts = self.intake.queue_sifted(self.stream, sifted, Ack::Durable, began)?.answer().await?;
-        let took_ms = self.intake.clock().elapsed().saturating_sub(began).as_secs_f64() * 1_000.0;
-        Ok(TakenBatch { verdicts, batch_id: batch_id.unwrap_or_else(uuid::Uuid::new_v4), has_metadata, took_ms })
+        intake.give_ids(stream, &mut sifted, ids);
+        let queued = intake.queue_sifted(tenant, stream, sifted, Ack::Durable, began)?;
+        Ok(QueuedBatch { queued, intake: intake.clone(), began, batch_id, has_metadata })
     }
 
-    /// Whether more than half of what may wait for the log does. From there on a request of low events only is sent
+    /// Whether more than half of what one sender may have waiting for the log does. From there on a request of low events only is sent
     /// away, so that there is room for the others until the queue is full.
     fn is_pressed(&self) -> bool {
-        let status = self.intake.log().status();
-        status.queue_len > APPEND_QUEUE_LEN / 2 || status.queue_bytes > APPEND_QUEUE_BYTES / 2
+        queue_fill(&self.intake.log().status()) > 0.5
     }
 }
 

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use event::limits::{APPEND_QUEUE_BYTES, APPEND_QUEUE_LEN};
-use log::LogStatus;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Desk;
+use crate::gate::queue_fill;
 
 /// A buffer fuller than this is worth a look.
 const BUFFER_WARN: f64 = 0.8;
@@ -51,7 +50,8 @@ pub(super) struct BufferStatus {
     /// Their bytes, in units of a million.
     buffer_size_mb: f64,
     total_size_bytes: usize,
-    /// From 0 to 1 of what may wait, by requests or bytes, whichever is fuller; beyond it the answer is 429.
+    /// From 0 to 1 of what one sender may have waiting, by requests or bytes, whichever is fuller; beyond it the answer
+    /// is 429.
     utilization: f64,
 }
 
@@ -86,7 +86,7 @@ pub(super) struct CollectorMetrics {
 /// How it feels, looked at now.
 pub(super) async fn health(State(desk): State<Arc<Desk>>) -> (StatusCode, Json<CollectorHealth>) {
     let (status, stats) = (desk.intake.log().status(), desk.intake.stats());
-    let utilization = utilization(&status);
+    let utilization = queue_fill(&status);
     let full = stats.disk_full().then(|| "the disk has no room for events".to_owned());
     let stopped = status.poisoned.as_ref().map(|reason| format!("the log stopped writing: {reason}"));
     let takes_events = full.is_none() && stopped.is_none();
@@ -126,11 +126,6 @@ pub(super) async fn health(State(desk): State<Arc<Desk>>) -> (StatusCode, Json<C
     };
     let code = if feeling == Feeling::Unhealthy { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (code, Json(body))
-}
-
-fn utilization(status: &LogStatus) -> f64 {
-    let by_len = status.queue_len as f64 / APPEND_QUEUE_LEN as f64;
-    by_len.max(status.queue_bytes as f64 / APPEND_QUEUE_BYTES as f64)
 }
 
 /// What it did.

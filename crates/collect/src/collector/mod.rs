@@ -42,6 +42,17 @@ struct Desk {
     hindrance: Hindrance,
 }
 
+/// The collector's routes, by what they ask of a key.
+#[derive(Debug)]
+pub struct CollectorRoutes {
+    /// What brings events.
+    pub doors: Router,
+    /// What tells figures.
+    pub figures: Router,
+    /// What is open to all: health.
+    pub open: Router,
+}
+
 /// The collector's routes.
 ///
 /// # Errors
@@ -50,18 +61,20 @@ pub fn collector(
     intake: Arc<Intake>,
     settings: CollectorSettings,
     hindrance: Hindrance,
-) -> Result<Router, IntakeError> {
+) -> Result<CollectorRoutes, IntakeError> {
     let stream = intake.find(STREAM)?;
     let catalog = intake.catalog();
     let sifter = Sifter::for_collector(stream, catalog.get(stream), catalog.refused(), settings);
-    let desk = Arc::new(Desk { intake: intake.clone(), stream, sifter, hindrance });
-    let routes = Router::new()
+    let timer = intake.clone();
+    let desk = Arc::new(Desk { intake, stream, sifter, hindrance });
+    let doors = Router::new()
         .route("/api/v1/collect", post(door::collect))
-        .route("/api/v1/health", get(health::health))
-        .route("/api/v1/metrics", get(health::metrics))
         .route("/api/v1/test/events", post(sample::test_events))
-        .with_state(desk);
-    Ok(routes.layer(from_fn_with_state(intake, timed)))
+        .with_state(desk.clone());
+    let figures = Router::new().route("/api/v1/metrics", get(health::metrics)).with_state(desk.clone());
+    let open = Router::new().route("/api/v1/health", get(health::health)).with_state(desk);
+    let timed = |routes: Router| routes.layer(from_fn_with_state(timer.clone(), timed));
+    Ok(CollectorRoutes { doors: timed(doors), figures: timed(figures), open: timed(open) })
 }
 
 /// Adds `X-Process-Time`: the seconds from the request's head to its answer.

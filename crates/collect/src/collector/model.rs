@@ -3,10 +3,10 @@
 
 use std::borrow::Cow;
 
-use event::{Batch, Draft, FieldPath, Millis, Stream};
+use event::{Batch, Draft, FieldPath, Millis, RefusalCode, Stream};
 
 use super::field::{Field, plain};
-use crate::scan::{Kind, Node, Scanner};
+use crate::scan::{Kind, Node, Scanner, excerpt};
 use crate::verdict::{Form, Refusal, Setting};
 
 pub(super) const ID_CHARS_MAX: usize = 128;
@@ -110,6 +110,7 @@ pub(crate) struct Model {
     fields: Vec<(Node, There, Want)>,
     pub(super) settings: CollectorSettings,
     priority: Node,
+    tenant: Node,
     /// The nodes whose text the stream keeps as id and as type; `None` when it keeps another field.
     id: Option<Node>,
     kind: Option<Node>,
@@ -126,6 +127,7 @@ impl Model {
         let (id, kind) = (form.fields.member("event_id"), form.fields.member("event_type"));
         Self {
             priority: form.fields.member("priority"),
+            tenant: form.fields.member("tenant_id"),
             id: kept(&stream.id, "event_id", id),
             kind: kept(&stream.kind, "event_type", kind),
             fields,
@@ -165,6 +167,25 @@ impl Model {
             }
         }
         Ok(draft)
+    }
+
+    /// Refuses an event that names another tenant than its sender's; a sender without one may name any.
+    pub(crate) fn check_tenant(
+        &self,
+        tenant: &str,
+        form: &Form,
+        scanner: &Scanner<'_>,
+        bytes: &[u8],
+    ) -> Result<(), Refusal> {
+        if tenant.is_empty() {
+            return Ok(());
+        }
+        let named = plain(scanner.found(self.tenant), bytes);
+        if *named == *tenant.as_bytes() {
+            return Ok(());
+        }
+        let message = format!("expected {tenant}, the tenant of the key, found {}", excerpt(&named));
+        Err(form.refuse(RefusalCode::WrongTenant, self.tenant, &message))
     }
 
     /// Whether the event says that it is of low priority.

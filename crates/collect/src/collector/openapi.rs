@@ -134,6 +134,15 @@ enum BatchOrEvents {
     Batch(Batch),
 }
 
+/// What became of the batch, or why nothing was taken.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "read by the derive only")]
+enum ReplyOrError {
+    Reply(CollectReply),
+    Error(ErrorBody),
+}
+
 /// Takes 1 to 1000 learning events.
 ///
 /// An array, or an object with the array `events`; plain or compressed, at most 16 MiB (also after decompression) and
@@ -152,8 +161,9 @@ enum BatchOrEvents {
     responses(
         (status = 200, description = "None refused", body = CollectReply),
         (status = 207, description = "Some refused", body = CollectReply),
-        (status = 422, description = "All refused", body = CollectReply),
+        (status = 422, description = "All refused; or the `Idempotency-Key` was used with another request", body = inline(ReplyOrError)),
         (status = 400, description = "The body cannot be read, or has another shape", body = ErrorBody),
+        (status = 408, description = "The body came too slowly", body = ErrorBody),
         (status = 413, description = "More than 1000 events, or too many bytes, also after decompression", body = ErrorBody),
         (status = 415, description = "Content type or encoding not supported", body = ErrorBody),
         (status = 429, description = "Overloaded: nothing was taken, see `Retry-After`; events of low priority first", body = ErrorBody),

@@ -1,11 +1,12 @@
 //! The collector's answer.
 
+use api::ApiError;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::door::TakenBatch;
+use crate::reply::Answer;
 
 /// Refused events whose reason is told; the others are counted, and their dead letters have it.
 const REASONS_MAX: usize = 100;
@@ -38,7 +39,10 @@ pub(super) struct CollectReply {
 }
 
 /// The finished answer: 200 when nothing was refused, 422 when everything was, 207 in between.
-pub(super) fn response(taken: &TakenBatch) -> Response {
+///
+/// # Errors
+/// 500 when it cannot be written as JSON, which a number of milliseconds that is none would do.
+pub(super) fn answer(taken: &TakenBatch) -> Result<Answer, ApiError> {
     let verdicts = &taken.verdicts;
     let status = match (verdicts.rejected, verdicts.accepted + verdicts.duplicates) {
         (0, _) => StatusCode::OK,
@@ -58,7 +62,8 @@ pub(super) fn response(taken: &TakenBatch) -> Response {
         dlq_events: verdicts.listed.iter().map(|rejected| rejected.dlq_id.to_string()).collect(),
         warnings: warnings(taken),
     };
-    (status, axum::Json(reply)).into_response()
+    let body = serde_json::to_vec(&reply).map_err(|error| ApiError::internal(&error))?;
+    Ok(Answer { status, body: body.into() })
 }
 
 fn warnings(taken: &TakenBatch) -> Vec<String> {

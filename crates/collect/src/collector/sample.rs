@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use api::ApiError;
+use api::{ApiError, Caller};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
@@ -52,12 +52,15 @@ pub(super) async fn test_events(
         return Err(ApiError::unprocessable("invalid_parameter", message));
     };
     let (head, _) = request.into_parts();
+    let caller = Caller::from_extensions(&head.extensions);
+    let tenant = caller.writes_as();
     let began = desk.intake.clock().elapsed();
     let (mut accepted, mut rejected, mut made) = (0, 0, 0);
     while made < count {
         let next = (count - made).min(EVENTS_MAX);
-        let body = batch(made, next, &api::time::to_rfc3339(desk.intake.clock().now()));
-        let verdicts = desk.take(body.into(), request_id(&head)).await?.verdicts;
+        let body = batch(made, next, tenant, &api::time::to_rfc3339(desk.intake.clock().now()));
+        let queued = desk.queue(&body.into(), tenant, request_id(&head), None)?;
+        let verdicts = queued.answer().await?.verdicts;
         accepted += verdicts.accepted;
         rejected += verdicts.rejected;
         made += next;
@@ -69,7 +72,9 @@ pub(super) async fn test_events(
 }
 
 /// A JSON array of so many events, of a hundred learners.
-fn batch(first: usize, count: usize, now: &str) -> String {
+fn batch(first: usize, count: usize, tenant: &str, now: &str) -> String {
+    // Nothing in a tenant's name has to be escaped.
+    let tenant = if tenant.is_empty() { "tenant_test" } else { tenant };
     let mut text = String::with_capacity(320 * count);
     for i in first..first + count {
         let separator = if text.is_empty() { '[' } else { ',' };
@@ -77,7 +82,7 @@ fn batch(first: usize, count: usize, now: &str) -> String {
         // Writing to a string cannot fail.
         let _ = write!(
             text,
-            r#"{separator}{{"event_id":"{id}","learner_id":"learner_test_{learner:03}","tenant_id":"tenant_test","event_type":"interaction","priority":"low","timestamp":"{now}","source_service":"millstream-test","event_data":{{"action":"click","number":{i}}},"metadata":{{"test":true}}}}"#
+            r#"{separator}{{"event_id":"{id}","learner_id":"learner_test_{learner:03}","tenant_id":"{tenant}","event_type":"interaction","priority":"low","timestamp":"{now}","source_service":"millstream-test","event_data":{{"action":"click","number":{i}}},"metadata":{{"test":true}}}}"#
         );
     }
     text.push(']');

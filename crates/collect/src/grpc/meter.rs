@@ -18,23 +18,24 @@ use crate::{Intake, IntakeError};
 #[derive(Debug)]
 pub(super) struct Meter {
     intake: Arc<Intake>,
+    lane: u32,
     bytes: AtomicUsize,
 }
 
 impl Meter {
-    pub(super) fn new(intake: Arc<Intake>) -> Self {
-        Self { intake, bytes: AtomicUsize::new(0) }
+    pub(super) fn new(intake: Arc<Intake>, lane: u32) -> Self {
+        Self { intake, lane, bytes: AtomicUsize::new(0) }
     }
 
     fn came(&self, bytes: usize) -> Result<(), ApiError> {
         self.bytes.fetch_add(bytes, Relaxed);
-        self.intake.bodies().take(bytes)
+        self.intake.bodies().take(self.lane, bytes)
     }
 
     /// A message is whole; the log's queue has its own bound. What came behind it in the same frame, some kilobytes, is
     /// let go with it.
     pub(super) fn read(&self) {
-        self.intake.bodies().give(self.bytes.swap(0, Relaxed));
+        self.intake.bodies().give(self.lane, self.bytes.swap(0, Relaxed));
     }
 }
 

@@ -8,7 +8,7 @@ mod translate;
 
 use std::sync::Arc;
 
-use api::{ApiError, RequestId, is_grpc};
+use api::{ApiError, Caller, RequestId, is_grpc};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -54,14 +54,17 @@ impl std::fmt::Debug for Grpc {
     }
 }
 
-/// The routes of this door. [`api::with_manners`] must be around them: it answers for methods that are not here.
+/// The calls that bring events. [`api::with_manners`] must be around them: it answers for methods that are not here.
 pub fn router(grpc: Grpc) -> Router {
     let collector = pb::collector_server::CollectorServer::new(Collector { intake: grpc.intake.clone() })
         .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX);
+    Router::new().route_service(&path(SERVICE), collector).layer(from_fn_with_state(grpc, enter))
+}
+
+/// Health and reflection, which nobody needs a key for. [`api::with_manners`] must be around them too.
+pub fn open_router(grpc: Grpc) -> Router {
     let health = HealthServer::new(Health { ready: grpc.ready.clone(), closing: grpc.closing.clone() });
-    let router = Router::new()
-        .route_service(&path(SERVICE), collector)
-        .route_service(&path(tonic_health::pb::health_server::SERVICE_NAME), health);
+    let router = Router::new().route_service(&path(tonic_health::pb::health_server::SERVICE_NAME), health);
     reflection(router).layer(from_fn_with_state(grpc, enter))
 }
 
@@ -93,7 +96,8 @@ async fn enter(State(grpc): State<Grpc>, mut request: Request, next: Next) -> Re
         let message = "this path speaks gRPC; send content-type application/grpc";
         return ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message).into_response();
     }
-    let meter = Arc::new(Meter::new(grpc.intake));
+    let lane = grpc.intake.lane(Caller::from_extensions(request.extensions()).writes_as());
+    let meter = Arc::new(Meter::new(grpc.intake, lane));
     request.extensions_mut().insert(meter.clone());
     let response = next.run(request.map(|body| metered(body, meter, grpc.closing))).await;
     match response.extensions().get::<Status>() {
@@ -133,15 +137,22 @@ impl pb::collector_server::Collector for Collector {
     ) -> Result<tonic::Response<pb::PublishBatchResponse>, Status> {
         let (_, extensions, batch) = request.into_parts();
         let request_id = extensions.get::<RequestId>().map_or("", |id| &id.0);
-        let verdicts = self.batch(batch, request_id).await?;
+        let caller = Caller::from_extensions(&extensions);
+        let verdicts = self.batch(batch, caller.writes_as(), request_id).await?;
         Ok(tonic::Response::new(translate::batch_response(verdicts)))
     }
 }
 
 impl Collector {
-    async fn batch(&self, batch: pb::PublishBatchRequest, request_id: &str) -> Result<crate::Verdicts, ApiError> {
+    async fn batch(
+        &self,
+        batch: pb::PublishBatchRequest,
+        tenant: &str,
+        request_id: &str,
+    ) -> Result<crate::Verdicts, ApiError> {
         let stream = self.intake.find(&batch.stream)?;
         let (ack, format) = (translate::ack(batch.ack)?, translate::format(batch.format)?);
-        Ok(self.intake.accept(Accept { stream, body: batch.events, format, ack, request_id }).await?)
+        let body = batch.events;
+        Ok(self.intake.accept(Accept { tenant, stream, body, format, ack, request_id, ids: None }).await?)
     }
 }

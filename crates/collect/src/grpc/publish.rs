@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use api::{ApiError, RequestId};
+use api::{ApiError, Caller, RequestId};
 use event::StreamId;
 use event::limits::{GRPC_IN_FLIGHT_MAX, REJECTED_LISTED_MAX};
 use futures_util::stream::FuturesOrdered;
@@ -25,6 +25,7 @@ type Answer = Pin<Box<dyn Future<Output = (u64, Result<Verdicts, IntakeError>)> 
 /// dropping it is all there is to do; what is in the log is counted then.
 pub(super) struct Publishing {
     intake: Arc<Intake>,
+    caller: Caller,
     requests: Streaming<pb::PublishRequest>,
     meter: Option<Arc<Meter>>,
     request_id: Option<RequestId>,
@@ -40,9 +41,10 @@ pub(super) struct Publishing {
 impl Publishing {
     pub(super) fn new(intake: Arc<Intake>, request: Request<Streaming<pb::PublishRequest>>) -> Self {
         let (_, mut extensions, requests) = request.into_parts();
+        let caller = Caller::from_extensions(&extensions);
         let (meter, request_id) = (extensions.remove(), extensions.remove());
         let in_flight = FuturesOrdered::new();
-        Self { intake, requests, meter, request_id, stream: None, sequence: 0, in_flight, end: None }
+        Self { intake, caller, requests, meter, request_id, stream: None, sequence: 0, in_flight, end: None }
     }
 
     /// Takes batches while there are some, there is room, and it is our turn. Not reading is what holds the sender back.
@@ -93,7 +95,8 @@ impl Publishing {
         // Dead letters of one call are told apart by the batch.
         let request_id = self.request_id.as_ref().map_or_else(String::new, |id| format!("{}/{sequence}", id.0));
         (self.stream, self.sequence) = (Some(stream), sequence);
-        Ok(self.intake.queue(Accept { stream, body, format, ack, request_id: &request_id })?)
+        let (tenant, request_id) = (self.caller.writes_as(), &*request_id);
+        Ok(self.intake.queue(Accept { tenant, stream, body, format, ack, request_id, ids: None })?)
     }
 
     /// All answers that are there, as one response; `acked` stays 0 when there is none.

@@ -8,7 +8,7 @@ mod openapi;
 
 use std::sync::Arc;
 
-use api::{ApiError, RequestId};
+use api::{ApiError, Caller, RequestId};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -20,6 +20,8 @@ pub(crate) use model::{Model, batch};
 pub(crate) use openapi::openapi;
 
 use crate::http::{media_type, plain_body};
+use crate::idempotency::{self, Key, Keyed};
+use crate::reply::Answer;
 use crate::sift::Format;
 use crate::{Accept, Intake, Verdicts, reply};
 
@@ -53,20 +55,29 @@ async fn take(intake: &Arc<Intake>, request: Request, format: Format<'static>) -
         let message = "content-type is not supported; send application/json";
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message));
     }
-    let mut held = intake.bodies().hold();
+    let key = Key::of(&head.headers)?;
+    let caller = Caller::from_extensions(&head.extensions);
+    let (tenant, ack) = (caller.writes_as(), Ack::Durable);
+    let mut held = intake.bodies().hold(intake.lane(tenant));
     let body = plain_body(&head, body, &mut held).await?;
     let request_id = head.extensions.get::<RequestId>().map_or("", |id| &id.0);
-    let verdicts = intake.accept(Accept { stream, body, format, ack: Ack::Durable, request_id }).await?;
-    answer(&verdicts)
+    let turn = held.take_turn();
+    let keyed = Keyed { key, tenant, path: head.uri.path(), ack, format, body };
+    idempotency::once(intake, keyed, |body, ids| {
+        let queued = intake.queue(Accept { tenant, stream, body, format, ack, request_id, ids })?;
+        drop(turn);
+        Ok(async move { answer(&queued.answer().await?) })
+    })
+    .await
 }
 
 /// 200 with `success` when any event was taken: an SDK repeats a request as a whole or not at all, and repeating it would
 /// not make the refused ones better. 400 when none was: SDKs tell their users then, and do not repeat it.
-fn answer(verdicts: &Verdicts) -> Result<Response, ApiError> {
+fn answer(verdicts: &Verdicts) -> Result<Answer, ApiError> {
     let counts = reply::body(verdicts);
     if verdicts.accepted + verdicts.duplicates > 0 {
         let body = [b"{\"success\":true,", &counts[1..]].concat();
-        return Ok(reply::json(StatusCode::OK, body));
+        return Ok(Answer { status: StatusCode::OK, body: body.into() });
     }
     let first = verdicts.listed.first().map_or("", |rejected| &rejected.message);
     let message = format!("no event was taken; the first: {first}");

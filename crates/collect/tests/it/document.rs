@@ -7,10 +7,13 @@ fn the_document_has_the_path_with_every_status() {
     let document: Value = serde_json::to_value(collect::openapi()).unwrap();
     let post = &document["paths"]["/v1/streams/{stream}/events"]["post"];
     let statuses: Vec<&str> = post["responses"].as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(statuses, ["200", "202", "207", "400", "404", "413", "415", "422", "429", "503"]);
+    assert_eq!(
+        statuses,
+        ["200", "202", "207", "400", "401", "403", "404", "408", "409", "413", "415", "422", "429", "503"]
+    );
     let parameters: Vec<&str> =
         post["parameters"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
-    assert_eq!(parameters, ["stream", "ack", "Content-Encoding", "X-Request-ID"]);
+    assert_eq!(parameters, ["stream", "ack", "Content-Encoding", "X-Request-ID", "Idempotency-Key"]);
     let bodies: Vec<&String> = post["requestBody"]["content"].as_object().unwrap().keys().collect();
     let known = [
         "application/cloudevents+json",
@@ -31,6 +34,36 @@ fn every_call_of_segments_door_has_its_page() {
         assert_eq!(post["operationId"].as_str(), Some(&*format!("segment_{name}")));
         assert!(post["responses"]["200"].is_object(), "{name}");
     }
+}
+
+#[test]
+fn every_path_says_what_happens_without_a_key_and_every_door_what_an_idempotency_key_does() {
+    let document: Value = serde_json::to_value(collect::openapi()).unwrap();
+    let is_error = |answer: &Value| {
+        let schema = &answer["content"]["application/json"]["schema"];
+        let error = Value::from("#/components/schemas/ErrorBody");
+        schema["$ref"] == error
+            || schema["oneOf"].as_array().is_some_and(|all| all.iter().any(|one| one["$ref"] == error))
+    };
+    let mut keyed = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let answers = &operation["responses"];
+            let guarded = path != "/api/v1/health";
+            assert_eq!([&answers["401"], &answers["403"]].map(is_error), [guarded; 2], "{method} {path}");
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            if parameters.filter(|parameter| parameter["name"] == "Idempotency-Key").count() == 1 {
+                assert!(is_error(&answers["409"]) && is_error(&answers["422"]), "{method} {path}: {answers}");
+                keyed.push(path.as_str());
+            }
+        }
+    }
+    keyed.sort_unstable();
+    let calls = ["alias", "batch", "group", "identify", "import", "page", "screen"].map(|call| format!("/v1/{call}"));
+    let mut expected: Vec<&str> = calls.iter().map(String::as_str).collect();
+    expected.extend(["/api/v1/collect", "/v1/streams/{stream}/events", "/v1/track"]);
+    expected.sort_unstable();
+    assert_eq!(keyed, expected);
 }
 
 #[test]

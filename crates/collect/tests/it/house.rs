@@ -1,19 +1,21 @@
 //! A house for one test: three streams, a log in a temporary folder, a clock that stands, and the router.
 
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use collect::Intake;
+use bytes::Bytes;
+use collect::{CollectorSettings, Intake};
 use event::{
     Catalog, Dedup, Field, FieldPath, JsonKind, Millis, Record, Requirement, Retention, Stream, TimeField, TimeUnit,
 };
 use log::clock::ManualClock;
 use log::disk::{DiskLog, DiskSettings};
 use log::faulty::FaultyDisk;
-use log::{Clock, Log};
+use log::{Clock, Disk, Log, RealDisk};
 use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -28,13 +30,16 @@ pub(crate) struct House {
     pub(crate) intake: Arc<Intake>,
     pub(crate) clock: ManualClock,
     router: Router,
-    _dir: TempDir,
+    dir: Arc<TempDir>,
 }
 
+#[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Value,
+    /// The body as it came.
+    pub(crate) raw: Bytes,
 }
 
 impl Answer {
@@ -45,24 +50,45 @@ impl Answer {
 
 impl House {
     pub(crate) fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let disk = FaultyDisk::default();
+        let house = Self::over(Arc::new(tempfile::tempdir().unwrap()), Arc::new(disk.clone()), ManualClock::at(NOW));
+        Self { disk, ..house }
+    }
+
+    /// A house over what a folder holds.
+    pub(crate) fn over(dir: Arc<TempDir>, disk: Arc<dyn Disk>, clock: ManualClock) -> Self {
         let catalog = Arc::new(Catalog::new(streams()).unwrap());
-        let (disk, clock) = (FaultyDisk::default(), ManualClock::at(NOW));
-        let (shared_disk, shared_clock) = (Arc::new(disk.clone()), Arc::new(clock.clone()) as Arc<dyn Clock>);
+        let shared_clock = Arc::new(clock.clone()) as Arc<dyn Clock>;
         let settings = DiskSettings::default();
-        let log = DiskLog::open(dir.path(), catalog.clone(), shared_disk, shared_clock.clone(), settings).unwrap();
+        let log = DiskLog::open(dir.path(), catalog.clone(), disk, shared_clock.clone(), settings).unwrap();
         let log = Arc::new(log);
         let intake = Intake::new(catalog.clone(), log.clone(), shared_clock, "engine");
-        let router = api::with_manners(collect::router(intake.clone()));
-        Self { catalog, log, disk, intake, clock, router, _dir: dir }
+        let collector = collect::collector(intake.clone(), CollectorSettings::default(), Arc::new(|| None)).unwrap();
+        let doors = collect::router(intake.clone()).merge(collector.doors);
+        let router = api::with_manners(collect::gate::around(doors, intake.clone()));
+        Self { catalog, log, disk: FaultyDisk::default(), intake, clock, router, dir }
+    }
+
+    /// The same house after a restart.
+    pub(crate) fn reopened(self) -> Self {
+        let Self { log, intake, router, dir, clock, .. } = self;
+        log.close();
+        // The folder is locked for as long as anybody has the log.
+        drop((log, intake, router));
+        Self::over(dir, Arc::new(RealDisk), clock)
+    }
+
+    /// Where the log is.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let (head, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
-        let body = to_bytes(body, 64 << 20).await.unwrap();
-        let text = || panic!("the answer is not JSON: {:?}", String::from_utf8_lossy(&body));
-        let body = serde_json::from_slice(&body).unwrap_or_else(|_| text());
-        Answer { status: head.status.as_u16(), headers: head.headers, body }
+        let (head, raw) = self.router.clone().oneshot(request).await.unwrap().into_parts();
+        let raw = to_bytes(raw, 64 << 20).await.unwrap();
+        let text = || panic!("the answer is not JSON: {:?}", String::from_utf8_lossy(&raw));
+        let body = serde_json::from_slice(&raw).unwrap_or_else(|_| text());
+        Answer { status: head.status.as_u16(), headers: head.headers, body, raw }
     }
 
     /// Posts JSON to a stream; `stream` may have a query behind it.

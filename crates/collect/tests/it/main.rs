@@ -2,14 +2,18 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
 
 mod ack;
+mod blocked_disk;
 mod bombs;
 mod bytes_kept;
 mod cloudevents;
 mod collector;
 mod document;
+mod gate;
 mod grpc;
 mod house;
+mod idempotency;
 mod segment;
 mod sift;
 mod status;
+mod tenants;
 mod verdicts;

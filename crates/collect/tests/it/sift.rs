@@ -12,7 +12,7 @@ fn sift(stream: &str, body: &[u8], format: Format) -> Result<Sifted, IntakeError
     let catalog = Catalog::new(streams()).unwrap();
     let id = catalog.find(stream).unwrap();
     let hasher = IdHasher::new(7);
-    let envelope = Envelope { format, request_id: "r", now: NOW, keyless_partition: 1, hasher };
+    let envelope = Envelope { tenant: "", format, request_id: "r", now: NOW, keyless_partition: 1, hasher };
     Sifter::new(id, catalog.get(id), catalog.refused()).sift(&Bytes::copy_from_slice(body), envelope)
 }
 

@@ -1,8 +1,8 @@
-//! Anomalies and dead letters against a fresh run, as sets of ids.
+//! Anomalies and dead letters against a fresh run, as sets of tenants and ids.
 
 use std::collections::HashMap;
 
-use event::limits;
+use event::{Millis, limits};
 use store::query::{AnomalyQuery, DeadLetterQuery};
 
 use super::lane::{Findings, Lane};
@@ -25,23 +25,25 @@ pub(crate) fn anomalies(
         let page = scope.store.anomalies(&query)?;
         query.skip += page.rows.len() as u64;
         report.anomalies += page.rows.len() as u64;
-        for anomaly in page.rows.iter().map(|row| &row.anomaly) {
+        let rows = page.rows.len();
+        for anomaly in page.rows.into_iter().map(|row| row.anomaly) {
             let Some(remembers) = rules.get(anomaly.rule.as_str()) else {
                 strangers += 1;
                 continue;
             };
-            let expected = findings.expected.remove(&anomaly.id).is_some();
+            let name = (anomaly.tenant, anomaly.id);
+            let expected = findings.expected.remove(&name).is_some();
             let partition = anomaly.partition as usize;
             let whole_until = findings.whole_until.get(partition).copied().unwrap_or(u64::MAX);
             let first = firsts.get(partition).copied().unwrap_or(0);
             let judged = anomaly.offset >= first && (!remembers || anomaly.offset < whole_until);
             if !expected && judged {
                 report.differ(|| {
-                    format!("{}: anomaly {} is stored, but a fresh run does not find it", scope.name, anomaly.id)
+                    format!("{}: anomaly {} is stored, but a fresh run does not find it", scope.name, told(&name))
                 });
             }
         }
-        if page.rows.len() < query.limit {
+        if rows < query.limit {
             break;
         }
     }
@@ -50,13 +52,28 @@ pub(crate) fn anomalies(
             .notes
             .push(format!("{}: {strangers} anomalies of rules that are not configured are not judged", scope.name));
     }
-    let mut missing: Vec<_> = findings.expected.into_iter().map(|(id, place)| (place, id)).collect();
+    tell_missing(scope, "anomaly", findings.expected, report);
+    Ok(())
+}
+
+/// An id, and whose it is unless the default tenant's.
+fn told((tenant, id): &(String, String)) -> String {
+    if tenant.is_empty() { id.clone() } else { format!("{id} of tenant {tenant}") }
+}
+
+fn tell_missing(
+    scope: &Scope<'_>,
+    what: &str,
+    expected: HashMap<(String, String), (u32, u64, Millis)>,
+    report: &mut VerifyReport,
+) {
+    let mut missing: Vec<_> = expected.into_iter().map(|(name, place)| (place, name)).collect();
     missing.retain(|((_, _, received_at), _)| *received_at >= scope.kept_since);
     missing.sort_unstable();
-    for ((partition, offset, _), id) in missing {
-        report.differ(|| format!("{}/{partition}/{offset}: anomaly {id} is not stored", scope.name));
+    for ((partition, offset, _), name) in missing {
+        let name = told(&name);
+        report.differ(|| format!("{}/{partition}/{offset}: {what} {name} is not stored", scope.name));
     }
-    Ok(())
 }
 
 /// Compares the dead letters with the records of the internal stream.
@@ -74,7 +91,7 @@ pub(crate) fn dead_letters(
             let Some(record) = lane.record() else { break };
             report.events += 1;
             let letter = dead_letter(&record, partition);
-            expected.entry(letter.id).or_insert((partition, record.offset, record.received_at));
+            expected.entry((letter.tenant, letter.id)).or_insert((partition, record.offset, record.received_at));
             lane.step();
         }
     }
@@ -83,21 +100,18 @@ pub(crate) fn dead_letters(
         let page = scope.store.dead_letters(&query)?;
         query.skip += page.rows.len() as u64;
         report.dead_letters += page.rows.len() as u64;
-        for letter in &page.rows {
+        let rows = page.rows.len();
+        for letter in page.rows {
             let trimmed = letter.offset < firsts.get(letter.partition as usize).copied().unwrap_or(0);
-            if expected.remove(&letter.id).is_none() && !trimmed {
-                report.differ(|| format!("dead letter {} is stored, but not in the log", letter.id));
+            let name = (letter.tenant, letter.id);
+            if expected.remove(&name).is_none() && !trimmed {
+                report.differ(|| format!("dead letter {} is stored, but not in the log", told(&name)));
             }
         }
-        if page.rows.len() < query.limit {
+        if rows < query.limit {
             break;
         }
     }
-    let mut missing: Vec<_> = expected.into_iter().map(|(id, place)| (place, id)).collect();
-    missing.retain(|((_, _, received_at), _)| *received_at >= scope.kept_since);
-    missing.sort_unstable();
-    for ((partition, offset, _), id) in missing {
-        report.differ(|| format!("{}/{partition}/{offset}: dead letter {id} is not stored", scope.name));
-    }
+    tell_missing(scope, "dead letter", expected, report);
     Ok(())
 }

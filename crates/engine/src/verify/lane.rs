@@ -32,8 +32,8 @@ pub(crate) struct Lane {
 /// What a fresh run of the rules finds, as far as it can be judged.
 #[derive(Default)]
 pub(crate) struct Findings {
-    /// By id: where from, and when received.
-    pub(crate) expected: HashMap<String, (u32, u64, Millis)>,
+    /// By tenant and id: where from, and when received.
+    pub(crate) expected: HashMap<(String, String), (u32, u64, Millis)>,
     /// By partition: see [`Lane::whole_until`].
     pub(crate) whole_until: Vec<u64>,
 }
@@ -102,7 +102,7 @@ impl Lane {
             let remembers = program.rules().any(|(name, remembers)| name == anomaly.rule && remembers);
             if !remembers || anomaly.offset < self.whole_until {
                 let place = (anomaly.partition, anomaly.offset, anomaly.received_at);
-                findings.expected.entry(anomaly.id).or_insert(place);
+                findings.expected.entry((anomaly.tenant, anomaly.id)).or_insert(place);
             }
         }
     }

@@ -101,7 +101,7 @@ pub fn verify(parts: &VerifyParts, progress: &mut dyn FnMut(u64, u64)) -> Result
     let known: HashMap<_, _> = stored.iter().map(|p| ((p.stream.as_str(), p.partition), p.offset)).collect();
     let scopes: Vec<_> = parts
         .catalog
-        .iter()
+        .processed()
         .map(|(id, stream)| Scope {
             id,
             name: &stream.name,

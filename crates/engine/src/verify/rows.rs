@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use event::{Millis, Record};
+use store::Scanned;
 
 use super::lane::{Findings, Lane};
 use super::{Progress, Scope, VerifyReport};
@@ -19,7 +20,7 @@ pub(crate) fn rows(
     let lanes = lanes.collect::<Result<_, _>>()?;
     let mut side = Side { scope, lanes, findings: Findings::default(), progress, report };
     let mut failed = None;
-    scope.store.scan(scope.name, &mut |row, partition| match side.row(row, partition) {
+    scope.store.scan(scope.name, &mut |row| match side.row(row) {
         Ok(()) => ControlFlow::Continue(()),
         Err(error) => {
             failed = Some(error);
@@ -48,8 +49,8 @@ struct Side<'v, 'p, 'q> {
 
 impl Side<'_, '_, '_> {
     /// Takes the store's next row of a partition.
-    fn row(&mut self, row: &Record<'_>, partition: u32) -> Result<(), EngineError> {
-        let name = self.scope.name;
+    fn row(&mut self, scanned: &Scanned<'_>) -> Result<(), EngineError> {
+        let (name, row, partition) = (self.scope.name, &scanned.record, scanned.partition);
         let Some(lane) = self.lanes.get_mut(partition as usize) else {
             self.report.differ(|| format!("{name}/{partition}/{}: the stream has no such partition", row.offset));
             return Ok(());
@@ -63,7 +64,7 @@ impl Side<'_, '_, '_> {
             let Some(record) = lane.record().filter(|record| record.offset <= row.offset) else { break };
             self.report.events += 1;
             if record.offset == row.offset {
-                if let Some(part) = difference(&record, row) {
+                if let Some(part) = difference(&record, scanned) {
                     self.report.differ(|| format!("{name}/{partition}/{}: {part} is not the log's", row.offset));
                 }
                 lane.step();
@@ -114,9 +115,11 @@ fn missing(report: &mut VerifyReport, scope: &Scope<'_>, partition: u32, offset:
     }
 }
 
-/// The first part in which two records differ.
-fn difference(record: &Record<'_>, row: &Record<'_>) -> Option<&'static str> {
+/// The first part in which a row differs from its record.
+fn difference(record: &Record<'_>, scanned: &Scanned<'_>) -> Option<&'static str> {
+    let row = &scanned.record;
     let parts = [
+        ("tenant", record.tenant() == scanned.tenant),
         ("time", record.time == row.time),
         ("received_at", record.received_at == row.received_at),
         ("key", record.key == row.key),

@@ -74,6 +74,11 @@ impl House {
     }
 
     pub(crate) fn append(&self, events: &[Event]) {
+        self.append_of("", events);
+    }
+
+    /// What a door does with the events of a tenant.
+    pub(crate) fn append_of(&self, tenant: &str, events: &[Event]) {
         let mut text = String::new();
         let mut drafts = Vec::new();
         for (user, kind, time, amount) in events {
@@ -89,14 +94,27 @@ impl House {
             drafts.push(Draft { partition, time: *time, id_hash: 0, data, key, kind: kind_at, id, headers });
         }
         let mut batch = Batch::new(SIGNALS, Bytes::from(text));
+        if !tenant.is_empty() {
+            let mut encoded = Vec::new();
+            headers::put(&mut encoded, headers::TENANT, tenant.as_bytes());
+            let headers = batch.put_side(&encoded);
+            drafts.iter_mut().for_each(|draft| draft.headers = headers);
+        }
         batch.drafts = drafts;
         self.append_batch(batch);
     }
 
     /// What a door does with an event that it refuses.
     pub(crate) fn refuse(&self, id: &str, data: &'static [u8]) {
+        self.refuse_of("", id, data);
+    }
+
+    pub(crate) fn refuse_of(&self, tenant: &str, id: &str, data: &'static [u8]) {
         let mut batch = Batch::new(self.catalog.refused(), Bytes::from_static(data));
         let mut encoded = Vec::new();
+        if !tenant.is_empty() {
+            headers::put(&mut encoded, headers::TENANT, tenant.as_bytes());
+        }
         let parts = [
             ("stream", "signals"),
             ("code", "missing_field"),
@@ -114,7 +132,7 @@ impl House {
     }
 
     fn append_batch(&self, batch: Batch) {
-        let pending = self.log.append(Append { batches: vec![batch], ack: Ack::Durable }).unwrap();
+        let pending = self.log.append(Append { batches: vec![batch], lane: 0, ack: Ack::Durable }).unwrap();
         pending.wait_blocking().unwrap();
     }
 
@@ -195,15 +213,16 @@ pub(crate) struct Contents {
 pub(crate) fn contents(store: &dyn Store) -> Contents {
     let mut rows = Vec::new();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    let mut keep = |r: &event::Record<'_>, partition| {
-        rows.push((partition, r.offset, r.time, text(r.key), text(r.kind), text(r.data)));
+    let mut keep = |row: &store::Scanned<'_>| {
+        let r = row.record;
+        rows.push((row.partition, r.offset, r.time, text(r.key), text(r.kind), text(r.data)));
         ControlFlow::Continue(())
     };
     store.scan("signals", &mut keep).unwrap();
     rows.sort();
     let page = store.anomalies(&AnomalyQuery { limit: 1_000, ..AnomalyQuery::default() }).unwrap();
     let mut anomalies: Vec<_> = page.rows.into_iter().map(|row| row.anomaly).collect();
-    anomalies.sort_by(|a, b| a.id.cmp(&b.id));
+    anomalies.sort_by(|a, b| (&a.tenant, &a.id).cmp(&(&b.tenant, &b.id)));
     let letters = store.dead_letters(&DeadLetterQuery { limit: 1_000, ..DeadLetterQuery::default() }).unwrap();
     let mut dead_letters = letters.rows;
     dead_letters.sort_by_key(|letter| letter.offset);
@@ -245,8 +264,8 @@ impl<F: Fn(i64, &Commit<'_>) -> Result<(), StoreError> + Send + Sync + 'static> 
     fn dead_letters(&self, query: &DeadLetterQuery) -> Result<store::query::DeadLetterPage, StoreError> {
         self.store.dead_letters(query)
     }
-    fn summary(&self, stream: &str, since: Millis) -> Result<store::query::Summary, StoreError> {
-        self.store.summary(stream, since)
+    fn summary(&self, stream: &str, tenant: Option<&str>, since: Millis) -> Result<store::query::Summary, StoreError> {
+        self.store.summary(stream, tenant, since)
     }
     fn expire(&self, stream: &str, before: Millis) -> Result<u64, StoreError> {
         self.store.expire(stream, before)

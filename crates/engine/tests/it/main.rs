@@ -4,5 +4,6 @@
 
 mod house;
 mod run;
+mod tenants;
 mod trouble;
 mod verify;

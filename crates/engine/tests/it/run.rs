@@ -100,11 +100,12 @@ fn the_time_from_append_to_commit_is_measured() {
     assert!((250.0..=252.0).contains(&p50) && (250.0..=252.0).contains(&p99), "{p50} {p99}");
 }
 
-/// Appends, and what the engine does after each.
-fn plan() -> impl Strategy<Value = Vec<(Vec<Event>, u8, usize)>> {
+/// Appends with their tenants, and what the engine does after each.
+fn plan() -> impl Strategy<Value = Vec<(&'static str, Vec<Event>, u8, usize)>> {
     let kinds = prop_oneof![Just("login"), Just("click"), Just("purchase")];
     let event = (0_u8..5, kinds, 0_i64..400, 0_u32..2_000);
-    prop::collection::vec((prop::collection::vec(event, 1..60), 0_u8..3, 200_usize..6_000), 1..6)
+    let tenant = prop_oneof![Just(""), Just("a"), Just("b")];
+    prop::collection::vec((tenant, prop::collection::vec(event, 1..60), 0_u8..3, 200_usize..6_000), 1..6)
 }
 
 proptest! {
@@ -113,8 +114,8 @@ proptest! {
     fn any_stops_and_starts_give_the_store_of_one_run(plan in plan()) {
         let house = House::new();
         let store = house.store("stops");
-        for (events, deed, batch_bytes) in plan {
-            house.append(&events);
+        for (tenant, events, deed, batch_bytes) in plan {
+            house.append_of(tenant, &events);
             if deed == 0 {
                 continue; // no engine this time
             }

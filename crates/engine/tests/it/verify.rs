@@ -81,11 +81,12 @@ fn findings_that_are_gone_or_made_up_are_found() {
     let first = "WHERE n = (SELECT min(n) FROM anomalies";
     check(&format!("DELETE FROM anomalies {first} WHERE rule = 'often')"), &["_often is not stored"]);
     check(&format!("DELETE FROM anomalies {first} WHERE rule = 'dear')"), &["_dear is not stored"]);
-    let columns = "stream, severity, part, off, key, time, received, stored, description, metadata, event, rule";
+    let columns =
+        "stream, tenant, severity, part, off, key, time, received, stored, description, metadata, event, rule";
     let copy = format!("INSERT INTO anomalies ({columns}, id) SELECT {columns}, 'made up' FROM anomalies {first})");
     check(&copy, &["anomaly made up is stored"]);
     check("DELETE FROM dead_letters WHERE id = 'letter-2'", &["dead letter letter-2 is not stored"]);
-    let columns = "stream, part, off, stage, code, pointer, message, data, request_id, received, stored";
+    let columns = "stream, tenant, part, off, stage, code, pointer, message, data, request_id, received, stored";
     let copy = format!("INSERT INTO dead_letters ({columns}, id) SELECT {columns}, 'x' FROM dead_letters LIMIT 1");
     check(&copy, &["dead letter x is stored"]);
 }
@@ -94,7 +95,7 @@ fn findings_that_are_gone_or_made_up_are_found() {
 fn findings_of_rules_that_are_not_configured_are_noted_and_not_judged() {
     let (house, store) = house();
     let behind = Connection::open(house.dir.path().join("a")).unwrap();
-    let columns = "stream, severity, part, off, key, time, received, stored, description, metadata, event";
+    let columns = "stream, tenant, severity, part, off, key, time, received, stored, description, metadata, event";
     let copy =
         format!("INSERT INTO anomalies ({columns}, id, rule) SELECT {columns}, 'old', 'gone' FROM anomalies LIMIT 1");
     assert_eq!(behind.execute(&copy, []).unwrap(), 1);

@@ -10,7 +10,9 @@ mod index;
 mod manifest;
 mod open;
 mod place;
+mod queue;
 mod recover;
+mod reserve;
 mod retention;
 mod search;
 mod segment;
@@ -21,7 +23,6 @@ mod writer;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -33,8 +34,8 @@ pub use doctor::{Inspection, SegmentReport, Verification, inspect, verify};
 
 use crate::disk_port::Disk;
 use crate::{Append, Clock, Cursor, Extent, IdHasher, Log, LogError, LogStatus, Pending};
+use queue::{Raise, Request};
 use shared::{Shared, View};
-use writer::{Message, Request};
 
 /// How the disk log behaves; the defaults are what a user wants.
 #[derive(Clone, Debug)]
@@ -43,18 +44,21 @@ pub struct DiskSettings {
     pub segment_bytes: u64,
     /// Whether bodies are compressed with LZ4.
     pub compress: bool,
+    /// Bytes of the disk that the log leaves free: below, it refuses and says so, instead of meeting a disk that is
+    /// full. The store, which shares the disk, and the log's own small files live on it meanwhile.
+    pub reserve_bytes: u64,
 }
 
 impl Default for DiskSettings {
     fn default() -> Self {
-        Self { segment_bytes: limits::SEGMENT_BYTES, compress: true }
+        let (segment_bytes, reserve_bytes) = (limits::SEGMENT_BYTES, limits::DISK_RESERVE_BYTES);
+        Self { segment_bytes, compress: true, reserve_bytes }
     }
 }
 
 /// A durable log in a folder.
 pub struct DiskLog {
     shared: Arc<Shared>,
-    inbox: Sender<Message>,
     writer: Mutex<Option<JoinHandle<()>>>,
     _lock: Box<dyn Send + Sync>,
 }
@@ -77,7 +81,7 @@ impl DiskLog {
 
     /// Finishes what waits, leaves every segment finished, stops the writer. Dropping does the same.
     pub fn close(&self) {
-        let _ = self.inbox.send(Message::Close);
+        self.shared.queue.close();
         if let Some(writer) = self.writer.lock().take()
             && writer.join().is_err()
         {
@@ -109,21 +113,10 @@ impl Log for DiskLog {
     fn append(&self, append: Append) -> Result<Pending, LogError> {
         self.usable()?;
         let weight: usize = append.batches.iter().map(Batch::weight).sum();
-        let bytes = self.shared.queue_bytes.fetch_add(weight, Ordering::Relaxed);
-        let len = self.shared.queue_len.fetch_add(1, Ordering::Relaxed);
-        // A request larger than the whole queue is taken when nothing else waits.
-        let full = len > 0 && (bytes + weight > limits::APPEND_QUEUE_BYTES || len >= limits::APPEND_QUEUE_LEN);
+        let since = self.shared.clock.elapsed();
         let (reply, answer) = oneshot::channel();
-        let sent = if full {
-            Err(LogError::Busy)
-        } else {
-            self.inbox.send(Message::Append(Request { append, weight, reply })).map_err(|_| LogError::Closed)
-        };
-        if sent.is_err() {
-            self.shared.queue_bytes.fetch_sub(weight, Ordering::Relaxed);
-            self.shared.queue_len.fetch_sub(1, Ordering::Relaxed);
-        }
-        sent.map(|()| Pending(answer))
+        self.shared.queue.push(Request { append, weight, since, reply })?;
+        Ok(Pending(answer))
     }
 
     fn read(&self, stream: StreamId, from: &[(u32, u64)]) -> Result<Box<dyn Cursor>, LogError> {
@@ -158,7 +151,7 @@ impl Log for DiskLog {
                 "a consumer has seen offsets that the log has lost; the ends move up"
             );
             let (done, raised) = oneshot::channel();
-            self.inbox.send(Message::Raise(lost, done)).map_err(|_| LogError::Closed)?;
+            self.shared.queue.raise(Raise { ends: lost, done })?;
             raised.blocking_recv().map_err(|_| LogError::Closed)?;
         }
         consumers::commit(&self.shared, consumer, positions)
@@ -195,10 +188,15 @@ impl Log for DiskLog {
     }
 
     fn status(&self) -> LogStatus {
+        let Shared { dir, disk, clock, queue, reserve, poisoned, .. } = &*self.shared;
+        let load = queue.load(clock.elapsed());
         let mut status = LogStatus {
-            poisoned: self.shared.poisoned.get().cloned(),
-            queue_len: self.shared.queue_len.load(Ordering::Relaxed),
-            queue_bytes: self.shared.queue_bytes.load(Ordering::Relaxed),
+            poisoned: poisoned.get().cloned(),
+            queue_len: load.len,
+            queue_bytes: load.bytes,
+            queue_age_ms: load.age.as_millis() as Millis,
+            free_bytes: reserve.free(disk.as_ref(), dir, clock.elapsed()),
+            reserve_bytes: reserve.bytes,
             damage: self.shared.damage.lock().clone(),
             ..LogStatus::default()
         };

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use event::{Catalog, Stream};
@@ -12,7 +12,9 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use super::dedup::DedupTable;
 use super::manifest::{self, Manifest};
 use super::place::Stage;
+use super::queue::Queue;
 use super::recover::{self, Ask, Recovered};
+use super::reserve::Reserve;
 use super::segment::ActiveSegment;
 use super::shared::{KnownConsumers, Shared, StreamState, disk_error, index_file, segment_file};
 use super::writer::{StreamWriter, Writer};
@@ -73,14 +75,13 @@ pub(super) fn open(
         damage: Mutex::new(Vec::new()),
         poisoned: OnceLock::new(),
         closed: AtomicBool::new(false),
-        queue_bytes: AtomicUsize::new(0),
-        queue_len: AtomicUsize::new(0),
+        queue: Queue::default(),
+        reserve: Reserve::new(settings.reserve_bytes),
     });
     damage.into_iter().for_each(|d| shared.report(d));
-    let (inbox, messages) = mpsc::channel();
-    let writer = Writer::new(shared.clone(), settings, writers, messages);
+    let writer = Writer::new(shared.clone(), settings, writers);
     let thread = thread::Builder::new().name("log-writer".to_owned()).spawn(move || writer.run()).map_err(at_dir)?;
-    Ok(DiskLog { shared, inbox, writer: Mutex::new(Some(thread)), _lock: lock })
+    Ok(DiskLog { shared, writer: Mutex::new(Some(thread)), _lock: lock })
 }
 
 /// Reads one stream's folder, and leaves a sidecar with every finished segment that had none.

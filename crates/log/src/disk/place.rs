@@ -12,7 +12,7 @@ const COMPRESS_BYTES_MIN: usize = 1 << 10;
 
 /// The records of one partition in the group at hand.
 #[derive(Debug)]
-struct Lane {
+struct Part {
     block: BlockBuilder,
     /// Id hashes as they go to the frame.
     ids: Vec<u8>,
@@ -32,7 +32,7 @@ struct Lane {
 
 /// The group of one stream.
 pub(super) struct Stage {
-    lanes: Vec<Lane>,
+    parts: Vec<Part>,
     touched: Vec<u32>,
     /// For every partition the offset of the next record.
     next: Vec<u64>,
@@ -49,7 +49,7 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn new(next: Vec<u64>, dedup: Option<DedupTable>, compress: bool) -> Self {
-        let lane = |next: &u64| Lane {
+        let part = |next: &u64| Part {
             block: BlockBuilder::default(),
             ids: Vec::new(),
             any_id: false,
@@ -61,9 +61,9 @@ impl Stage {
             batch_first: u64::MAX,
             touched: false,
         };
-        let lanes = next.iter().map(lane).collect();
+        let parts = next.iter().map(part).collect();
         let (touched, fresh_ids, out, heads, scratch) = Default::default();
-        Self { lanes, touched, next, fresh_ids, dedup, out, heads, scratch, compress }
+        Self { parts, touched, next, fresh_ids, dedup, out, heads, scratch, compress }
     }
 
     /// For every partition the offset of the next record.
@@ -74,8 +74,8 @@ impl Stage {
     /// Moves the end of a partition up, for offsets that were handed out and lost.
     pub(super) fn raise(&mut self, partition: usize, next: u64) {
         self.next[partition] = self.next[partition].max(next);
-        self.lanes[partition].base = self.next[partition];
-        self.lanes[partition].before = self.next[partition];
+        self.parts[partition].base = self.next[partition];
+        self.parts[partition].before = self.next[partition];
     }
 
     /// Takes one batch into the group.
@@ -106,14 +106,14 @@ impl Stage {
         }
         let used = if used_len <= used.len() { &used[..used_len] } else { &self.touched[..] };
         for &partition in used {
-            let lane = &mut self.lanes[partition as usize];
-            if lane.batch_first != u64::MAX {
+            let part = &mut self.parts[partition as usize];
+            if part.batch_first != u64::MAX {
                 placed.ranges.push(PlacedRange {
                     partition,
-                    first: lane.batch_first,
+                    first: part.batch_first,
                     last: self.next[partition as usize] - 1,
                 });
-                lane.batch_first = u64::MAX;
+                part.batch_first = u64::MAX;
             }
         }
         placed.ranges.sort_unstable_by_key(|r| r.partition);
@@ -124,30 +124,30 @@ impl Stage {
     fn push(&mut self, batch: &Batch, draft: &Draft, now: Millis) -> bool {
         let p = draft.partition as usize;
         let weight = draft.data.len() + draft.headers.len();
-        if self.lanes[p].block.weight() + weight > limits::FRAME_BYTES_MAX && !self.lanes[p].block.is_empty() {
-            self.seal_lane(p, now);
+        if self.parts[p].block.weight() + weight > limits::FRAME_BYTES_MAX && !self.parts[p].block.is_empty() {
+            self.seal_part(p, now);
         }
-        let lane = &mut self.lanes[p];
-        if !lane.touched {
-            lane.touched = true;
-            lane.before = self.next[p];
+        let part = &mut self.parts[p];
+        if !part.touched {
+            part.touched = true;
+            part.before = self.next[p];
             self.touched.push(draft.partition);
         }
-        if lane.block.is_empty() {
-            lane.base = self.next[p];
+        if part.block.is_empty() {
+            part.base = self.next[p];
         }
-        lane.block.push(batch, draft);
-        lane.ids.extend_from_slice(&draft.id_hash.to_le_bytes());
-        lane.any_id |= draft.id_hash != 0;
+        part.block.push(batch, draft);
+        part.ids.extend_from_slice(&draft.id_hash.to_le_bytes());
+        part.any_id |= draft.id_hash != 0;
         if draft.time == NO_TIME {
-            lane.any_untimed = true;
+            part.any_untimed = true;
         } else {
-            lane.first_time = lane.first_time.min(draft.time);
-            lane.last_time = lane.last_time.max(draft.time);
+            part.first_time = part.first_time.min(draft.time);
+            part.last_time = part.last_time.max(draft.time);
         }
-        let first = lane.batch_first == u64::MAX;
+        let first = part.batch_first == u64::MAX;
         if first {
-            lane.batch_first = self.next[p];
+            part.batch_first = self.next[p];
         }
         self.next[p] += 1;
         first
@@ -157,26 +157,26 @@ impl Stage {
     pub(super) fn seal(&mut self, now: Millis) {
         for i in 0..self.touched.len() {
             let p = self.touched[i] as usize;
-            if !self.lanes[p].block.is_empty() {
-                self.seal_lane(p, now);
+            if !self.parts[p].block.is_empty() {
+                self.seal_part(p, now);
             }
         }
     }
 
-    fn seal_lane(&mut self, p: usize, now: Millis) {
-        let lane = &mut self.lanes[p];
-        if lane.any_untimed {
-            lane.first_time = lane.first_time.min(now);
-            lane.last_time = lane.last_time.max(now);
+    fn seal_part(&mut self, p: usize, now: Millis) {
+        let part = &mut self.parts[p];
+        if part.any_untimed {
+            part.first_time = part.first_time.min(now);
+            part.last_time = part.last_time.max(now);
         }
-        let count = lane.block.len() as u32;
-        let raw = lane.block.body();
+        let count = part.block.len() as u32;
+        let raw = part.block.body();
         let start = self.out.len();
         let mut flags = 0;
         self.out.resize(start + FRAME_HEADER, 0);
-        if lane.any_id {
+        if part.any_id {
             flags |= FLAG_IDS;
-            self.out.extend_from_slice(&lane.ids);
+            self.out.extend_from_slice(&part.ids);
         }
         let body_at = self.out.len();
         match self.compress.then(|| compress(raw, &mut self.scratch)).flatten() {
@@ -191,22 +191,22 @@ impl Stage {
             flags,
             partition: p as u32,
             count,
-            base_offset: lane.base,
+            base_offset: part.base,
             appended_at: now,
-            first_time: lane.first_time,
-            last_time: lane.last_time,
+            first_time: part.first_time,
+            last_time: part.last_time,
             raw_len: raw.len() as u32,
             body_len: (self.out.len() - body_at) as u32,
         };
         head.encode(&mut self.out[start..body_at]);
         self.heads.push((start, head));
-        lane.clear();
+        part.clear();
     }
 
     /// The group is durable: the next one starts.
     pub(super) fn done(&mut self) {
         for &p in &self.touched {
-            self.lanes[p as usize].touched = false;
+            self.parts[p as usize].touched = false;
         }
         self.clear();
     }
@@ -214,10 +214,10 @@ impl Stage {
     /// The group was not written: offsets and ids are as they were before it.
     pub(super) fn undo(&mut self) {
         for &p in &self.touched {
-            let lane = &mut self.lanes[p as usize];
-            lane.touched = false;
-            lane.clear();
-            self.next[p as usize] = lane.before;
+            let part = &mut self.parts[p as usize];
+            part.touched = false;
+            part.clear();
+            self.next[p as usize] = part.before;
         }
         if let Some(dedup) = &mut self.dedup {
             self.fresh_ids.iter().for_each(|id| dedup.remove(*id));
@@ -233,7 +233,7 @@ impl Stage {
     }
 }
 
-impl Lane {
+impl Part {
     fn clear(&mut self) {
         self.block.clear();
         self.ids.clear();

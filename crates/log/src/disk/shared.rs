@@ -3,13 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use event::{Catalog, StreamId};
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::index::SegmentIndex;
+use super::queue::Queue;
+use super::reserve::Reserve;
 use crate::disk_port::Disk;
 use crate::{Clock, Damage, IdHasher, LogError};
 
@@ -82,8 +84,8 @@ pub(super) struct Shared {
     pub(super) damage: Mutex<Vec<Damage>>,
     pub(super) poisoned: OnceLock<String>,
     pub(super) closed: AtomicBool,
-    pub(super) queue_bytes: AtomicUsize,
-    pub(super) queue_len: AtomicUsize,
+    pub(super) queue: Queue,
+    pub(super) reserve: Reserve,
 }
 
 impl Shared {

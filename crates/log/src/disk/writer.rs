@@ -6,9 +6,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Receiver;
 
-use event::{Ack, Position, StreamId, limits};
+use event::{Ack, StreamId};
 use metrics::{Counter, Histogram};
 use tokio::sync::oneshot;
 
@@ -18,27 +17,11 @@ use super::format::SegmentHead;
 use super::index::SegmentIndex;
 use super::manifest::Manifest;
 use super::place::Stage;
-use super::segment::{ActiveSegment, Failure};
+use super::queue::{Raise, Request};
+use super::segment::{AHEAD_BYTES, ActiveSegment, Failure};
 use super::shared::{Segment, Shared, StreamState};
 use crate::disk_port::Disk;
-use crate::{Append, LogError, Placed};
-
-/// Everything that can reach the writer.
-pub(super) enum Message {
-    /// A request to append.
-    Append(Request),
-    /// Offsets that were handed out and lost: the ends move up past them.
-    Raise(Vec<Position>, oneshot::Sender<()>),
-    /// Finish what waits and stop.
-    Close,
-}
-
-/// A request that waits.
-pub(super) struct Request {
-    pub(super) append: Append,
-    pub(super) weight: usize,
-    pub(super) reply: oneshot::Sender<Result<Vec<Placed>, LogError>>,
-}
+use crate::{LogError, Placed};
 
 /// A request of the group at hand.
 struct Placing {
@@ -59,8 +42,9 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     settings: DiskSettings,
     streams: Vec<StreamWriter>,
-    inbox: Receiver<Message>,
     group: Vec<Placing>,
+    /// Taken and not placed yet: kept for its memory.
+    taken: Vec<Request>,
     /// Streams that the group writes to.
     dirty: Vec<StreamId>,
     fsync_seconds: Histogram,
@@ -69,45 +53,47 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        settings: DiskSettings,
-        streams: Vec<StreamWriter>,
-        inbox: Receiver<Message>,
-    ) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, settings: DiskSettings, streams: Vec<StreamWriter>) -> Self {
         let fsync_seconds = metrics::histogram!("millstream_log_fsync_seconds");
         let group_requests = metrics::histogram!("millstream_log_group_requests");
         let dedup_evicted = metrics::counter!("millstream_dedup_evicted_total");
-        let (group, dirty) = Default::default();
-        Self { shared, settings, streams, inbox, group, dirty, fsync_seconds, group_requests, dedup_evicted }
+        let (group, taken, dirty) = Default::default();
+        Self { shared, settings, streams, group, taken, dirty, fsync_seconds, group_requests, dedup_evicted }
     }
 
-    /// Runs until it is told to close or nobody can reach it any more.
+    /// Runs until the queue is closed and empty.
     pub(super) fn run(mut self) {
-        let mut open = true;
-        while open && let Ok(message) = self.inbox.recv() {
-            let mut weight = 0;
-            let mut next = Some(message);
-            while let Some(message) = next {
-                match message {
-                    Message::Append(request) => weight += self.place(request),
-                    Message::Raise(ends, done) => self.raise(&ends, done),
-                    Message::Close => open = false,
-                }
-                next = if weight < limits::GROUP_BYTES_MAX { self.inbox.try_recv().ok() } else { None };
-            }
+        let shared = self.shared.clone();
+        while let Some(raises) = shared.queue.wait() {
+            raises.into_iter().for_each(|raise| self.raise(raise));
+            self.gather();
             if !self.group.is_empty() {
                 self.commit();
             }
+            shared.queue.answered();
         }
         self.finish();
     }
 
+    /// Fills the group, also with what comes while it is filled.
+    fn gather(&mut self) {
+        let mut weight = 0;
+        let mut taken = std::mem::take(&mut self.taken);
+        loop {
+            self.shared.queue.take(weight, self.shared.clock.elapsed(), &mut taken);
+            if taken.is_empty() {
+                break;
+            }
+            for request in taken.drain(..) {
+                weight += self.place(request);
+            }
+        }
+        self.taken = taken;
+    }
+
     /// Takes a request into the group; gives its weight.
     fn place(&mut self, request: Request) -> usize {
-        let Request { append, weight, reply } = request;
-        self.shared.queue_bytes.fetch_sub(weight, Ordering::Relaxed);
-        self.shared.queue_len.fetch_sub(1, Ordering::Relaxed);
+        let Request { append, weight, reply, .. } = request;
         if let Some(reason) = self.shared.poisoned.get() {
             answer(reply, Err(LogError::Poisoned(reason.clone())));
             return 0;
@@ -134,7 +120,11 @@ impl Writer {
         for stream in &self.dirty {
             self.streams[usize::from(stream.0)].stage.seal(now);
         }
-        match self.write(now) {
+        let ahead = match self.room() {
+            Ok(ahead) => ahead,
+            Err(error) => return self.refuse(&error),
+        };
+        match self.write(now, ahead) {
             Ok(()) => {}
             Err(LogError::Poisoned(reason)) => return self.poison(reason),
             Err(error) => return self.take_back(&error),
@@ -151,8 +141,16 @@ impl Writer {
         self.dirty.clear();
     }
 
+    /// Takes room on the disk for the group; says whether there is room to reserve ahead too.
+    fn room(&self) -> Result<bool, LogError> {
+        let Shared { disk, dir, clock, reserve, .. } = &*self.shared;
+        let out = |stream: &StreamId| self.streams[usize::from(stream.0)].stage.out.len() as u64;
+        let (bytes, ahead) = (self.dirty.iter().map(out).sum(), AHEAD_BYTES * self.dirty.len() as u64);
+        reserve.admit(disk.as_ref(), dir, clock.elapsed(), bytes, ahead)
+    }
+
     /// Writes every stream's frames, each into its segment; opens the next segment where one is full.
-    fn write(&mut self, now: event::Millis) -> Result<(), LogError> {
+    fn write(&mut self, now: event::Millis, ahead: bool) -> Result<(), LogError> {
         for stream in &self.dirty {
             let writer = &mut self.streams[usize::from(stream.0)];
             if writer.stage.out.is_empty() {
@@ -167,7 +165,7 @@ impl Writer {
                 roll(&self.shared, *stream, writer, now).map_err(|failure| failure.told(&state.dir))?;
             }
             if let Some(active) = &mut writer.active {
-                active.write(&writer.stage.out).map_err(|failure| failure.told(&state.dir))?;
+                active.write(&writer.stage.out, ahead).map_err(|failure| failure.told(&state.dir))?;
             }
         }
         Ok(())
@@ -215,7 +213,7 @@ impl Writer {
         }
     }
 
-    /// The disk refused the bytes: the group never was.
+    /// The disk refused the bytes: what it took of them is cut off.
     fn take_back(&mut self, error: &LogError) {
         tracing::error!(%error, requests = self.group.len(), "the disk refused a write; the requests are refused");
         for stream in &self.dirty {
@@ -225,6 +223,11 @@ impl Writer {
                 return self.poison(format!("the disk failed: {cause}"));
             }
         }
+        self.refuse(error);
+    }
+
+    /// Nothing of the group is on disk: it never was.
+    fn refuse(&mut self, error: &LogError) {
         for stream in self.dirty.drain(..) {
             self.streams[usize::from(stream.0)].stage.undo();
         }
@@ -254,17 +257,14 @@ impl Writer {
         }
     }
 
-    fn raise(&mut self, ends: &[Position], done: oneshot::Sender<()>) {
-        // The group so far was placed at the old ends.
-        if !self.group.is_empty() {
-            self.commit();
-        }
-        for end in ends {
+    /// Moves ends up. The group is empty now, so nothing was placed at the old ones.
+    fn raise(&mut self, raise: Raise) {
+        for end in &raise.ends {
             let stage = &mut self.streams[usize::from(end.stream.0)].stage;
             stage.raise(end.partition as usize, end.offset);
             self.shared.stream(end.stream).view.write().next.copy_from_slice(stage.next());
         }
-        answer(done, ());
+        answer(raise.done, ());
     }
 
     /// Leaves every segment finished, so that the next start reads no frame.
@@ -294,6 +294,7 @@ impl Drop for Writer {
             let _ = self.shared.poisoned.set("its writer panicked".to_owned());
             self.shared.publish();
         }
+        self.shared.queue.abandon();
     }
 }
 

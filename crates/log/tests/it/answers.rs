@@ -52,7 +52,7 @@ fn two_batches_of_one_request_are_answered_together() {
         batch(&log, STREAM, PARTITIONS, &events(0, 3)),
         batch(&log, refused, 1, &[event(0, 0, "bad"), event(0, 0, "worse")]),
     ];
-    let placed = log.append(Append { batches, ack: Ack::Durable }).unwrap().wait_blocking().unwrap();
+    let placed = log.append(Append { batches, lane: 0, ack: Ack::Durable }).unwrap().wait_blocking().unwrap();
     assert_eq!(placed.len(), 2);
     assert_eq!(log.extents(refused), [Extent { first: 0, next: 2 }]);
 }

@@ -85,7 +85,7 @@ fn a_queue_that_is_full_says_so_at_once() {
     let sent: Vec<_> = (0..200)
         .map(|_| {
             let batches = vec![crate::rig::batch(&log, crate::rig::STREAM, 3, std::slice::from_ref(&big))];
-            log.append(log::Append { batches, ack: event::Ack::Durable })
+            log.append(log::Append { batches, lane: 0, ack: event::Ack::Durable })
         })
         .collect();
     let busy = sent.iter().filter(|r| matches!(r, Err(LogError::Busy))).count();

@@ -79,7 +79,7 @@ fn a_full_disk_on_the_second_stream_takes_the_first_back_too() {
             batch(&log, refused, 1, &[event(0, 0, "bad"), event(0, 0, "worse")]),
         ];
         disk.limit_room(Some(room));
-        let answer = log.append(Append { batches, ack: Ack::Durable }).unwrap().wait_blocking();
+        let answer = log.append(Append { batches, lane: 0, ack: Ack::Durable }).unwrap().wait_blocking();
         disk.limit_room(None);
         if let Ok(placed) = &answer {
             assert!(placed[0].duplicates.is_empty());
@@ -122,7 +122,7 @@ fn a_writer_that_panics_answers_everybody_and_says_so() {
     let log = rig.open();
     let mut wrong = batch(&log, STREAM, PARTITIONS, &[event(1, 1, "no such partition")]);
     wrong.drafts[0].partition = PARTITIONS;
-    let pending = log.append(Append { batches: vec![wrong], ack: Ack::Durable }).unwrap();
+    let pending = log.append(Append { batches: vec![wrong], lane: 0, ack: Ack::Durable }).unwrap();
     assert_eq!(pending.wait_blocking(), Err(LogError::Closed));
     log.close();
     assert!(log.status().poisoned.is_some(), "health must see it");

@@ -22,7 +22,10 @@ pub(super) fn run(args: &Args, output: Output) -> Verdict {
     let source = Source::find(args.config.as_deref())?;
     match checked(&source, args.insecure) {
         Ok(settings) => {
-            let (streams, rules) = (settings.catalog.len() - 1, settings.rules.len());
+            let (streams, rules) = (
+                settings.catalog.iter().filter(|(_, stream)| !stream.name.starts_with('_')).count(),
+                settings.rules.len(),
+            );
             let document = json!({
                 "ok": true, "source": source.name, "streams": streams, "rules": rules, "problems": [],
             });

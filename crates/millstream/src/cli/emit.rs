@@ -20,6 +20,9 @@ pub(super) struct Args {
     /// The collector.
     #[arg(long, default_value = "http://127.0.0.1:8000")]
     url: String,
+    /// A key that may write, where keys are asked for.
+    #[arg(long, env = "MILLSTREAM_KEY", hide_env_values = true)]
+    key: Option<String>,
     /// What is emitted.
     #[arg(long, value_enum, default_value_t)]
     pack: Pack,
@@ -112,7 +115,8 @@ impl Load {
 pub(super) fn run(args: &Args, output: Output) -> Verdict {
     telemetry::log_lines(telemetry::LogFormat::Text, "warn");
     let Pack::Signals = args.pack;
-    let target = Target::parse(&args.url).map_err(anyhow::Error::msg)?;
+    let target = Target::parse(&args.url).and_then(|target| target.with_key(args.key.as_deref()));
+    let target = target.map_err(anyhow::Error::msg)?;
     let mut plan = args.load.plan(target, args.duration);
     plan.count = args.count;
     plan.acks = args.acks.as_deref().map(append_to).transpose()?;

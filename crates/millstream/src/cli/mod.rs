@@ -6,6 +6,7 @@ mod config_cmd;
 mod demo;
 mod emit;
 mod init;
+mod key;
 mod log_cmd;
 mod serve;
 mod verify_cmd;
@@ -47,6 +48,8 @@ enum Verb {
     /// Look at the configuration in force.
     #[command(subcommand)]
     Config(config_cmd::Verb),
+    /// Make a key for senders or readers.
+    Key(key::Args),
     /// Look at the log while nothing runs.
     #[command(subcommand)]
     Log(log_cmd::Verb),
@@ -76,6 +79,7 @@ pub(crate) fn run() -> ExitCode {
         Verb::Init(args) => init::run(&args),
         Verb::Check(args) => check::run(&args, cli.output),
         Verb::Config(verb) => config_cmd::run(&verb, cli.output),
+        Verb::Key(args) => key::run(&args, cli.output),
         Verb::Log(verb) => log_cmd::run(&verb, cli.output),
         Verb::Verify(args) => verify_cmd::run(&args, cli.output),
         Verb::Bench(args) => bench::run(&args, cli.output),

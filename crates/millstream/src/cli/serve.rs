@@ -8,14 +8,14 @@ use std::time::Duration;
 use log::SystemClock;
 
 use super::Verdict;
-use crate::config::{self, Roles, Settings, Source, address, units};
+use crate::config::{self, BadConfig, Roles, Settings, Source, address, units};
 use crate::emitter::{Control, Emitter, Mix, Plan, Target};
 use crate::output::note;
 use crate::shutdown::Signals;
 use crate::telemetry::{self, LogFormat};
 use crate::wiring::{self, App, Doors};
 
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
     /// The configuration; millstream.yaml of this folder when it is there, else the defaults.
     #[arg(short, long, value_name = "FILE")]
@@ -44,24 +44,26 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Verdict {
-    let source = Source::find(args.config.as_deref())?;
-    let settings = with_flags(config::load(&source)?, args);
-    config::refuse_open_doors(&settings, args.insecure, &source.name)?;
+    let settings = load(args)?;
     telemetry::log_lines(args.log_format, "info");
     let recorder = telemetry::recorder()?;
     let runtime = wiring::runtime()?;
+    let again = args.clone();
     let drained = runtime.block_on(async {
         let doors = Doors::bind(settings.listen, settings.admin, false).await?;
         let (limit, emit) = (settings.drain_timeout, settings.roles.emit.then(|| settings.emit.clone()));
         let control = emit.as_ref().map(|emit| Arc::new(Control::new(emit.rate, emit.burst)));
-        let app = wiring::start(settings, doors, control.clone(), recorder)?;
-        let signals = Signals::new()?;
+        let app = wiring::start(settings, doors, control.clone(), recorder, Box::new(move || load(&again)))?;
+        let mut signals = Signals::new()?;
         announce(&app);
         let emitter = match (emit, control) {
             (Some(emit), Some(control)) => Some(emitting(emit, control, &app)?),
             _ => None,
         };
-        signals.requested().await;
+        while signals.reload_or_end().await {
+            app.reload().await;
+        }
+        signals.ended();
         if let Some(emitter) = emitter {
             emitter.finish().await;
         }
@@ -69,6 +71,18 @@ pub(super) fn run(args: &Args) -> Verdict {
     });
     wiring::shut(runtime);
     drained.map(|()| true)
+}
+
+/// What stands in the file, the environment and the flags now.
+fn load(args: &Args) -> Result<Settings, BadConfig> {
+    let source = Source::find(args.config.as_deref())?;
+    let settings = with_flags(config::load(&source)?, args);
+    config::refuse_open_doors(&settings, args.insecure, &source.name)?;
+    if settings.roles.emit && settings.access.tls.is_some() {
+        let message = "the role `emit` does not speak TLS, and `tls` is on";
+        return Err(BadConfig::one("roles", message, "run `millstream emit` against a port without TLS"));
+    }
+    Ok(settings)
 }
 
 /// Flags come over the environment, which comes over the file.
@@ -85,12 +99,15 @@ fn with_flags(mut settings: Settings, args: &Args) -> Settings {
 
 /// The line that scripts wait for: it comes when the doors are open.
 pub(super) fn announce(app: &App) {
-    note(&format!("listening on http://{} admin http://{}", app.address(), app.admin_address()));
+    let scheme = if app.is_secure() { "https" } else { "http" };
+    note(&format!("listening on {scheme}://{} admin http://{}", app.address(), app.admin_address()));
 }
 
 /// The role `emit`: load against our own door, until the end.
 fn emitting(settings: config::EmitSettings, control: Arc<Control>, app: &App) -> anyhow::Result<Emitter> {
-    let target = Target::parse(&format!("http://{}", app.address())).map_err(anyhow::Error::msg)?;
+    let key = std::env::var("MILLSTREAM_KEY").ok();
+    let target = Target::parse(&format!("http://{}", app.address())).and_then(|target| target.with_key(key.as_deref()));
+    let target = target.map_err(anyhow::Error::msg)?;
     let bar = indicatif::ProgressBar::hidden();
     let plan = Plan { settings, mix: Mix::default(), seed: None, duration: None, count: None, acks: None, target, bar };
     Emitter::start(plan, control, Arc::new(SystemClock::default()))

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::Verdict;
 use crate::config::{self, Source};
 use crate::output::{Output, progress, thousands};
-use crate::{telemetry, wiring};
+use crate::{processing, telemetry, wiring};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args, output: Output) -> Verdict {
         store,
         clock,
         programs: settings.programs,
-        consumer: wiring::CONSUMER.to_owned(),
+        consumer: processing::CONSUMER.to_owned(),
     };
     let bar = progress(1, "{bar:30} {pos}/{len} records");
     let report = engine::verify(&parts, &mut |done, total| {
@@ -79,5 +79,5 @@ fn pending(parts: &VerifyParts) -> anyhow::Result<u64> {
         let extents = parts.log.extents(id).into_iter().zip(0..);
         extents.map(|(extent, p)| extent.next.saturating_sub(committed(p, extent.first))).sum::<u64>()
     };
-    Ok(parts.catalog.iter().map(lag).sum())
+    Ok(parts.catalog.processed().map(lag).sum())
 }

@@ -1,6 +1,7 @@
 //! Configuration in two steps: a document is read with its types ([`typed`]), then checked and resolved ([`resolve`]).
 //! Nothing stops at the first problem: a person sees all of them, each with its line and path.
 
+mod access;
 mod env;
 mod node;
 mod problems;
@@ -15,6 +16,7 @@ pub(crate) mod units;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use access::{Access, hex, is_tenant_name};
 pub(crate) use problems::{BadConfig, Problem};
 pub(crate) use resolve::Settings;
 pub(crate) use roles::Roles;
@@ -145,16 +147,17 @@ fn packs() -> Result<Vec<Typed>, BadConfig> {
     PACKS.iter().map(read).collect()
 }
 
-/// Refuses addresses that other machines can reach: there are no keys yet that would tell friend from foe.
+/// Refuses addresses that other machines can reach while there are no keys that tell friend from foe.
 ///
 /// # Errors
 /// For each such address, unless `insecure`.
 pub(crate) fn refuse_open_doors(settings: &Settings, insecure: bool, source: &str) -> Result<(), BadConfig> {
     let problems = Problems::default();
     for (key, address) in [("listen", settings.listen), ("admin", settings.admin)] {
-        if !insecure && !address.ip().is_loopback() {
-            let message = format!("{address} can be reached from other machines, and this version has no keys");
-            let suggestion = format!("listen on 127.0.0.1:{}, or say --insecure", address.port());
+        if !insecure && settings.access.keys.is_empty() && !address.ip().is_loopback() {
+            let message = format!("{address} can be reached from other machines, and there are no keys");
+            let suggestion =
+                format!("`millstream key` makes one; or listen on 127.0.0.1:{}, or say --insecure", address.port());
             problems.add(key, &Origin::Absent, message, Some(suggestion));
         }
     }

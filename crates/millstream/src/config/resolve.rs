@@ -10,6 +10,7 @@ use event::{Catalog, Dedup, Millis, Retention, Stream, StreamId};
 use process::{Program, RuleKind, RuleSpec};
 
 use super::EmitSettings;
+use super::access::Access;
 use super::node::Origin;
 use super::problems::Problems;
 use super::roles::Roles;
@@ -38,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) drain_timeout: Duration,
     /// What the collector asks for beyond its defaults.
     pub(crate) collect: CollectorSettings,
+    /// Who may come in, and how much they may send.
+    pub(crate) access: Access,
     /// The load generator.
     pub(crate) emit: EmitSettings,
     /// All streams.
@@ -77,6 +80,7 @@ pub(crate) fn resolve(packs: Vec<Typed>, user: Typed, problems: &Problems) -> Op
             strict_uuids: user.collect.strict_uuids.unwrap_or(false),
             time_window_ms: user.collect.time_window_ms.flatten(),
         },
+        access: user.access,
         emit: emit(&user.emit),
         rules: rules.iter().map(spec).collect(),
         catalog,

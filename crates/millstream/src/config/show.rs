@@ -1,4 +1,4 @@
-//! The resolved configuration as a document again, which `check` accepts. Secrets would be hidden here; there are none yet.
+//! The resolved configuration as a document again, which `check` accepts. It holds no secrets: keys are hashes.
 
 use event::{Field, FieldPath, Requirement, Stream};
 use process::{RuleKind, RuleSpec};
@@ -24,7 +24,7 @@ pub(crate) fn show(settings: &Settings) -> Value {
     if let Some(batch) = emit.batch {
         emit_section["batch"] = json!(batch);
     }
-    json!({
+    let mut document = json!({
         "listen": settings.listen.to_string(),
         "admin": settings.admin.to_string(),
         "data_dir": settings.data_dir.display().to_string(),
@@ -39,7 +39,11 @@ pub(crate) fn show(settings: &Settings) -> Value {
         "emit": emit_section,
         "streams": streams,
         "rules": settings.rules.iter().map(rule).collect::<Vec<_>>(),
-    })
+    });
+    if let Value::Object(document) = &mut document {
+        settings.access.show(document);
+    }
+    document
 }
 
 fn stream(stream: &Stream) -> Value {

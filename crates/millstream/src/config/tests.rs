@@ -27,7 +27,7 @@ fn check(text: &str, expected: &[(&str, &str)]) {
 fn nothing_configured_gives_the_built_in_streams_and_rules() {
     let settings = settings("");
     let names: Vec<&str> = settings.catalog.iter().map(|(_, s)| s.name.as_str()).collect();
-    assert_eq!(names, ["signals", "events", "segment", "_refused"]);
+    assert_eq!(names, ["signals", "events", "segment", "_answers", "_refused"]);
     let signals = settings.catalog.get(settings.catalog.find("signals").unwrap());
     assert_eq!(signals.partitions, 6);
     assert!(signals.key.as_ref().unwrap().required);

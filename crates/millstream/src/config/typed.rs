@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use event::Millis;
 
+use super::access::Access;
 use super::node::Node;
 use super::problems::Problems;
 use super::roles::Roles;
@@ -25,6 +26,7 @@ pub(crate) struct Typed {
     pub(crate) drain_timeout_ms: Option<Millis>,
     pub(crate) emit: TypedEmit,
     pub(crate) collect: TypedCollect,
+    pub(crate) access: Access,
     pub(crate) streams: Vec<TypedStream>,
     pub(crate) rules: Vec<TypedRule>,
 }
@@ -61,6 +63,7 @@ impl Typed {
         backend(&mut root, "store", "sqlite");
         backend(&mut root, "cache", "memory");
         root.later("windows");
+        typed.access = Access::read(&mut root);
         if let Some(section) = root.get("emit").and_then(|i| i.section()) {
             typed.emit = TypedEmit::read(section);
         }

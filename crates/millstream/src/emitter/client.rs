@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::{Method, Request, StatusCode, Uri, header};
+use axum::http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -17,6 +17,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct Target {
     authority: String,
     prefix: String,
+    /// What to show where keys are asked for.
+    authorization: Option<HeaderValue>,
 }
 
 impl Target {
@@ -31,7 +33,20 @@ impl Target {
             return Err(expected());
         }
         let (host, port) = (uri.host().ok_or_else(expected)?, uri.port_u16().unwrap_or(80));
-        Ok(Self { authority: format!("{host}:{port}"), prefix: uri.path().trim_end_matches('/').to_owned() })
+        let prefix = uri.path().trim_end_matches('/').to_owned();
+        Ok(Self { authority: format!("{host}:{port}"), prefix, authorization: None })
+    }
+
+    /// The same, with a key to show.
+    ///
+    /// # Errors
+    /// When no header can hold it.
+    pub(crate) fn with_key(mut self, key: Option<&str>) -> Result<Self, String> {
+        let Some(key) = key else { return Ok(self) };
+        let mut value = HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| "the key has odd characters")?;
+        value.set_sensitive(true);
+        self.authorization = Some(value);
+        Ok(self)
     }
 }
 
@@ -83,12 +98,15 @@ impl Client {
             None => connect(&self.target.authority).await?,
         };
         let connection = self.connection.insert(open);
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.target.prefix))
             .header(header::HOST, &self.target.authority)
             .header(header::CONTENT_TYPE, content_type)
             .body(Full::new(body))?;
+        if let Some(key) = &self.target.authorization {
+            request.headers_mut().insert(header::AUTHORIZATION, key.clone());
+        }
         let response = connection.send_request(request).await?;
         let status = response.status();
         let body = response.into_body().collect().await?.to_bytes();

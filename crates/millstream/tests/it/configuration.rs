@@ -29,7 +29,10 @@ fn check_tells_every_problem_at_once() {
         "rules[0].stream: did you mean `signals`?",
     ];
     assert_eq!(problems, expected);
-    assert_eq!(check("listen: 0.0.0.0:80"), (78, vec!["listen: listen on 127.0.0.1:80, or say --insecure".to_owned()]));
+    assert_eq!(
+        check("listen: 0.0.0.0:80"),
+        (78, vec!["listen: `millstream key` makes one; or listen on 127.0.0.1:80, or say --insecure".to_owned()])
+    );
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub(crate) fn blocks(text: &str, language: &str) -> Vec<String> {
 
 #[test]
 fn sample_configurations_pass_check() {
-    for (name, blocks_min) in [("docs/configuration.md", 1), ("README.md", 1)] {
+    for (name, blocks_min) in [("docs/configuration.md", 1), ("docs/access.md", 4), ("README.md", 2)] {
         let samples = blocks(&document(name), "yaml");
         assert!(samples.len() >= blocks_min, "{name} has no sample");
         for sample in samples {
@@ -40,6 +40,7 @@ fn every_verb_is_in_the_document_of_the_command_line() {
         "init",
         "check",
         "config show",
+        "key",
         "log inspect",
         "log verify",
         "verify",

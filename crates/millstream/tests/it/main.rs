@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on may panic")]
 
+mod attacks;
 mod bad_input;
 mod clients;
 mod cloudevents;
@@ -18,3 +19,6 @@ mod kill;
 mod octokit;
 mod product;
 mod roles;
+mod schemathesis;
+mod tenants;
+mod tls;

@@ -11,13 +11,18 @@ use serde_json::Value;
 
 use crate::http;
 
+const BINARY: &str = env!("CARGO_BIN_EXE_millstream");
 /// How often something is looked at before a test gives up, and the pause between two looks.
 const LOOKS: usize = 3_000;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The binary with a clean environment: neither this machine's variables nor its folder take part.
 pub(crate) fn command(dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_millstream"));
+    clean(BINARY, dir)
+}
+
+fn clean(program: &str, dir: &Path) -> Command {
+    let mut command = Command::new(program);
     command.current_dir(dir);
     let ours = |name: &str| name.starts_with("MILLSTREAM_") || name.starts_with("EMITTER_");
     for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
@@ -70,7 +75,18 @@ impl Product {
 
     /// The same on a given address.
     pub(crate) fn start_at(dir: &Path, listen: &str, more: &[&str]) -> Self {
-        let mut child = command(dir)
+        Self::spawn(command(dir), listen, more)
+    }
+
+    /// The same where a process may have only so many files open.
+    pub(crate) fn start_with_files(dir: &Path, files: u32) -> Self {
+        let mut shell = clean("sh", dir);
+        shell.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\""), BINARY]);
+        Self::spawn(shell, "127.0.0.1:0", &[])
+    }
+
+    fn spawn(mut command: Command, listen: &str, more: &[&str]) -> Self {
+        let mut child = command
             .args(["serve", "--listen", listen, "--admin", "127.0.0.1:0", "--data-dir", "data"])
             .args(more)
             .stdin(Stdio::null())
@@ -128,7 +144,10 @@ impl Product {
         until("the store has what the log has", || {
             let figures = http::get(&format!("{}/debug", self.admin)).json();
             let streams = figures["streams"].as_array().expect("streams");
-            streams.iter().flat_map(|s| s["partitions"].as_array().expect("partitions")).all(|p| p["lag_events"] == 0)
+            streams.iter().flat_map(|s| s["partitions"].as_array().expect("partitions")).all(|p| {
+                // What no engine reads has no lag.
+                p["lag_events"].as_u64().is_none_or(|lag| lag == 0)
+            })
         });
     }
 
@@ -137,6 +156,11 @@ impl Product {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
         line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// `kill -9`.

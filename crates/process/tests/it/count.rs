@@ -81,13 +81,13 @@ const MORE_THAN: u64 = 3;
 const WITHIN: Millis = 50;
 const COOLDOWN: Millis = 20;
 
-fn program() -> Program {
+pub(crate) fn program() -> Program {
     let kind = RuleKind::Count { more_than: MORE_THAN, within_ms: WITHIN };
     compile(&[rule("often", "type == 'login'", kind, COOLDOWN), rule("once", "payload.n > 4", RuleKind::Predicate, 15)])
 }
 
 /// Some keys, mostly forward in time, some out of order, some far too late.
-fn records() -> impl Strategy<Value = Vec<Made>> {
+pub(crate) fn records() -> impl Strategy<Value = Vec<Made>> {
     let step = prop_oneof![8 => 0_i64..12, 2 => -30_i64..0, 1 => -200_i64..-40, 1 => 40_i64..200];
     let one = (0_u8..4, prop::bool::weighted(0.7), step, 0_u8..8);
     prop::collection::vec(one, 0..120).prop_map(|steps| {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use event::{
     Anomaly, Batch, Block, BlockBuilder, Draft, Field, FieldPath, Millis, NO_TIME, Retention, Severity, Span, Stream,
-    StreamId,
+    StreamId, headers,
 };
 use process::{Program, RuleKind, RuleSpec, State};
 
@@ -60,9 +60,10 @@ pub(crate) fn high_value_purchase() -> RuleSpec {
     }
 }
 
-/// One record to come: key, type, event time, JSON.
+/// One record to come: tenant, key, type, event time, JSON.
 #[derive(Clone, Debug)]
 pub(crate) struct Made {
+    pub(crate) tenant: &'static str,
     pub(crate) key: String,
     pub(crate) kind: String,
     pub(crate) time: Millis,
@@ -70,7 +71,7 @@ pub(crate) struct Made {
 }
 
 pub(crate) fn made(key: &str, kind: &str, time: Millis, data: &str) -> Made {
-    Made { key: key.to_owned(), kind: kind.to_owned(), time, data: data.to_owned() }
+    Made { tenant: "", key: key.to_owned(), kind: kind.to_owned(), time, data: data.to_owned() }
 }
 
 /// Records as one block of partition 2 whose first offset is `base`.
@@ -88,7 +89,12 @@ pub(crate) fn block(base: u64, records: &[Made]) -> Block {
     let mut builder = BlockBuilder::default();
     for (record, data) in records.iter().zip(places) {
         let (key, kind) = (batch.put_side(record.key.as_bytes()), batch.put_side(record.kind.as_bytes()));
-        let (id, headers) = (Span::EMPTY, Span::EMPTY);
+        let mut encoded = Vec::new();
+        if !record.tenant.is_empty() {
+            headers::put(&mut encoded, "correlation-id", b"x");
+            headers::put(&mut encoded, headers::TENANT, record.tenant.as_bytes());
+        }
+        let (id, headers) = (Span::EMPTY, batch.put_side(&encoded));
         let draft = Draft { partition: 2, time: record.time, id_hash: 0, data, key, kind, id, headers };
         builder.push(&batch, &draft);
     }

@@ -7,3 +7,4 @@ mod count;
 mod findings;
 mod made;
 mod refusals;
+mod tenants;

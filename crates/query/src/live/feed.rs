@@ -1,6 +1,6 @@
 //! The ticker behind the live stream: one frame a second, and the last minutes of them.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -16,10 +16,13 @@ use crate::Query;
 use crate::desk::{Desk, to_json};
 use crate::error::QueryError;
 use crate::rows::Anomaly;
+use crate::scope::Scope;
 
 const TICK: Duration = Duration::from_secs(1);
 /// Live streams open at once: each holds a connection.
 const SUBSCRIBERS_MAX: usize = 256;
+/// Of these, how many one tenant may have: each asks the store whenever there are new anomalies.
+const TENANT_SUBSCRIBERS_MAX: usize = 16;
 /// Seconds that a page sees when it opens.
 const HISTORY_MAX: usize = 300;
 /// Anomalies in a frame.
@@ -28,6 +31,7 @@ const LATEST_MAX: usize = 20;
 /// The frames, for those who subscribe.
 pub(crate) struct Feed {
     seats: Arc<Semaphore>,
+    tenants: Mutex<HashMap<String, Weak<Semaphore>>>,
     frames: watch::Sender<Option<Arc<Frame>>>,
     history: Mutex<VecDeque<Sample>>,
 }
@@ -35,7 +39,25 @@ pub(crate) struct Feed {
 impl Default for Feed {
     fn default() -> Self {
         let seats = Arc::new(Semaphore::new(SUBSCRIBERS_MAX));
-        Self { seats, frames: watch::Sender::new(None), history: Mutex::default() }
+        Self { seats, tenants: Mutex::default(), frames: watch::Sender::new(None), history: Mutex::default() }
+    }
+}
+
+/// A subscriber's place; free again when it is dropped.
+pub(super) struct Seat {
+    frames: watch::Receiver<Option<Arc<Frame>>>,
+    _seats: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
+}
+
+impl Seat {
+    /// The next frame; those missed meanwhile are gone. `None` when no more come.
+    pub(super) async fn next(&mut self) -> Option<Arc<Frame>> {
+        loop {
+            self.frames.changed().await.ok()?;
+            if let Some(frame) = self.frames.borrow_and_update().clone() {
+                return Some(frame);
+            }
+        }
     }
 }
 
@@ -53,12 +75,25 @@ struct History<'a> {
 }
 
 impl Feed {
-    /// A seat, and the frames, the one of this second first; `None` when all seats are taken.
-    pub(super) fn subscribe(&self) -> Option<(OwnedSemaphorePermit, watch::Receiver<Option<Arc<Frame>>>)> {
+    /// A seat with the frames, the one of this second first; `None` when all seats are taken, or all of the tenant's.
+    pub(super) fn subscribe(&self, scope: &Scope) -> Option<Seat> {
         let seat = Arc::clone(&self.seats).try_acquire_owned().ok()?;
+        let own = scope.as_deref().map(|tenant| self.own_seats(tenant).try_acquire_owned()).transpose().ok()?;
         let mut frames = self.frames.subscribe();
         frames.mark_changed();
-        Some((seat, frames))
+        Some(Seat { frames, _seats: (seat, own) })
+    }
+
+    /// A tenant's seats. Those of a tenant that has none taken are forgotten.
+    fn own_seats(&self, tenant: &str) -> Arc<Semaphore> {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        tenants.retain(|_, seats| seats.strong_count() > 0);
+        if let Some(seats) = tenants.get(tenant).and_then(Weak::upgrade) {
+            return seats;
+        }
+        let seats = Arc::new(Semaphore::new(TENANT_SUBSCRIBERS_MAX));
+        tenants.insert(tenant.to_owned(), Arc::downgrade(&seats));
+        seats
     }
 
     /// The last minutes as JSON.
@@ -132,7 +167,7 @@ impl Latest {
             // Whoever comes next shall not see an old list first.
             *self = Self::default();
         } else if self.as_of != Some(total) {
-            match desk.probe(latest).await {
+            match desk.probe(|query| latest(query, &Scope::all())).await {
                 Ok(rows) => (self.as_of, self.rows) = (Some(total), Some(rows)),
                 Err(error) => tracing::debug!(%error, "the latest anomalies could not be read; shown as they were"),
             }
@@ -141,8 +176,10 @@ impl Latest {
     }
 }
 
-fn latest(query: &Query) -> Result<Box<RawValue>, QueryError> {
-    let page = query.store.anomalies(&AnomalyQuery { limit: LATEST_MAX, ..AnomalyQuery::default() })?;
+/// The latest anomalies that may be seen, as JSON.
+pub(super) fn latest(query: &Query, scope: &Scope) -> Result<Box<RawValue>, QueryError> {
+    let asked = AnomalyQuery { tenant: scope.tenant(), limit: LATEST_MAX, ..AnomalyQuery::default() };
+    let page = query.store.anomalies(&asked)?;
     let rows: Vec<Anomaly<'_>> = page.rows.iter().map(|row| Anomaly::new(row).without_data()).collect();
     let text = String::from_utf8(to_json(&rows)?).unwrap_or_default();
     RawValue::from_string(text).map_err(|error| QueryError::Internal(error.to_string()))

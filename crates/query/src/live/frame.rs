@@ -106,6 +106,27 @@ pub(super) struct Anomalies {
     latest: Box<RawValue>,
 }
 
+/// One second as a caller with a tenant sees it: no figures of the process.
+#[derive(Serialize)]
+pub(super) struct OwnFrame<'a> {
+    time: Millis,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    anomalies: Option<OwnAnomalies<'a>>,
+}
+
+#[derive(Serialize)]
+struct OwnAnomalies<'a> {
+    latest: &'a RawValue,
+}
+
+impl OwnFrame<'_> {
+    /// As JSON; with the latest anomalies of the tenant, if they are wanted.
+    pub(super) fn text(time: Millis, latest: Option<&RawValue>) -> String {
+        let frame = OwnFrame { time, anomalies: latest.map(|latest| OwnAnomalies { latest }) };
+        serde_json::to_string(&frame).unwrap_or_default()
+    }
+}
+
 impl Frame {
     pub(super) fn new(time: Millis, live: Live, rates: Counts<f64>, status: &LogStatus, latest: Box<RawValue>) -> Self {
         // Three decimals of a millisecond are what a clock can tell.
@@ -127,6 +148,11 @@ impl Frame {
             last: live.draining,
             anomalies: Some(Anomalies { by_rule: live.anomalies, latest }),
         }
+    }
+
+    /// How many anomalies were raised since the process started.
+    pub(super) fn anomalies_raised(&self) -> u64 {
+        self.totals.map_or(0, |totals| totals.anomalies)
     }
 
     /// The frame as JSON, with these topics only.

@@ -9,22 +9,24 @@ mod frame;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use api::ApiError;
+use api::{ApiError, Caller};
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use serde_json::value::RawValue;
 
 use crate::desk::Desk;
 use crate::error::QueryError;
 use crate::params::{Params, list};
+use crate::scope::Scope;
 pub(crate) use feed::{Feed, start};
-use frame::{Frame, TOPICS};
+use feed::{Seat, latest};
+use frame::{Frame, OwnFrame, TOPICS};
 
 /// Live figures, one JSON object a second: `rates`, `lag`, `latency`, `log`, `pressure`, `anomalies`. The first event is
-/// named `history` and holds the last minutes.
+/// named `history` and holds the last minutes. With a tenant's key there are its own anomalies and no other topic.
 #[utoipa::path(
     get, path = "/v1/live", tag = "query",
     params(("topics" = Option<String>, Query,
@@ -35,17 +37,21 @@ use frame::{Frame, TOPICS};
         (status = 429, body = api::ErrorBody, description = "too many subscribers"),
     )
 )]
-pub(crate) async fn live(State(desk): State<Arc<Desk>>, params: Params) -> Result<Response, ApiError> {
+pub(crate) async fn live(State(desk): State<Arc<Desk>>, caller: Caller, params: Params) -> Result<Response, ApiError> {
     params.only(&["topics"])?;
     let topics = read_topics(&params)?;
-    let Some((seat, frames)) = desk.feed.subscribe() else {
+    let scope = Scope::of(&caller);
+    let Some(seat) = desk.feed.subscribe(&scope) else {
         return Err(ApiError::too_many("as many live streams as this process serves are open; try again later", 5));
     };
-    let history = topics.contains(&"history").then(|| desk.feed.history());
-    let first = history.map(|rows| Ok(Event::default().event("history").data(rows)));
-    let events = stream::iter(first);
-    let mut response =
-        Sse::new(chain(events, frames_of(seat, frames, topics))).keep_alive(KeepAlive::default()).into_response();
+    let mut response = if scope.as_deref().is_some() {
+        Sse::new(own_frames_of(desk, scope, seat, &topics)).keep_alive(KeepAlive::default()).into_response()
+    } else {
+        let history = topics.contains(&"history").then(|| desk.feed.history());
+        let first = history.map(|rows| Ok(Event::default().event("history").data(rows)));
+        let events = chain(stream::iter(first), frames_of(seat, topics));
+        Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+    };
     // Proxies that buffer answers would hold a stream back for ever.
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -66,23 +72,39 @@ fn read_topics(params: &Params) -> Result<Vec<&'static str>, QueryError> {
 }
 
 /// The frames from now on; ends with the process. The seat is free again when the stream is dropped.
-fn frames_of(
-    seat: OwnedSemaphorePermit,
-    frames: watch::Receiver<Option<Arc<Frame>>>,
-    topics: Vec<&'static str>,
-) -> impl Stream<Item = Item> {
-    stream::unfold(Some((seat, frames)), move |state| {
+fn frames_of(seat: Seat, topics: Vec<&'static str>) -> impl Stream<Item = Item> {
+    stream::unfold(Some(seat), move |seat| {
         let topics = topics.clone();
         async move {
-            let (seat, mut frames) = state?;
-            let frame = loop {
-                frames.changed().await.ok()?;
-                if let Some(frame) = frames.borrow_and_update().clone() {
-                    break frame;
-                }
-            };
+            let mut seat = seat?;
+            let frame = seat.next().await?;
             let event = Event::default().data(frame.text(&topics));
-            Some((Ok(event), (!frame.last).then_some((seat, frames))))
+            Some((Ok(event), (!frame.last).then_some(seat)))
         }
+    })
+}
+
+/// The same for a caller with a tenant: its own latest anomalies, read again when any were raised.
+fn own_frames_of(
+    desk: Arc<Desk>,
+    scope: Scope,
+    seat: Seat,
+    topics: &[&'static str],
+) -> impl Stream<Item = Item> + use<> {
+    let wanted = topics.contains(&"anomalies");
+    let (as_of, rows) = (None, RawValue::NULL.to_owned());
+    stream::unfold(Some((desk, scope, seat, as_of, rows)), move |state| async move {
+        let (desk, scope, mut seat, mut as_of, mut rows) = state?;
+        let frame = seat.next().await?;
+        let raised = Some(frame.anomalies_raised());
+        if wanted && as_of != raised {
+            let asked = scope.clone();
+            match desk.read(move |query| latest(query, &asked)).await {
+                Ok(read) => (as_of, rows) = (raised, read),
+                Err(error) => tracing::debug!(%error, "the latest anomalies could not be read; shown as they were"),
+            }
+        }
+        let event = Event::default().data(OwnFrame::text(frame.time, wanted.then_some(&*rows)));
+        Some((Ok(event), (!frame.last).then_some((desk, scope, seat, as_of, rows))))
     })
 }

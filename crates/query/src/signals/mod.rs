@@ -5,6 +5,7 @@ mod rows;
 
 use std::sync::Arc;
 
+use api::Caller;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Serialize;
@@ -16,6 +17,7 @@ use crate::anomalies::{rule, severity};
 use crate::desk::{Desk, json_response, to_json};
 use crate::error::QueryError;
 use crate::params::{Params, user_id};
+use crate::scope::Scope;
 use page::{Page, Pagination};
 use rows::{Signal, SignalAnomaly};
 
@@ -54,10 +56,14 @@ struct SignalAnomalyPage<'a> {
         (status = 422, body = api::ErrorBody, description = "a parameter is unknown or out of range"),
     )
 )]
-pub(crate) async fn list_signals(State(desk): State<Arc<Desk>>, params: Params) -> Result<Response, QueryError> {
+pub(crate) async fn list_signals(
+    State(desk): State<Arc<Desk>>,
+    caller: Caller,
+    params: Params,
+) -> Result<Response, QueryError> {
     params.only(&SIGNAL_PARAMS)?;
     let user = params.raw("user_id").map(user_id).transpose()?;
-    answer_signals(&desk, &params, user).await
+    answer_signals(&desk, &caller, &params, user).await
 }
 
 /// Signals of one user, newest first.
@@ -75,12 +81,13 @@ pub(crate) async fn list_signals(State(desk): State<Arc<Desk>>, params: Params) 
 )]
 pub(crate) async fn list_user_signals(
     State(desk): State<Arc<Desk>>,
+    caller: Caller,
     Path(user): Path<String>,
     params: Params,
 ) -> Result<Response, QueryError> {
     params.only(&SIGNAL_PARAMS[1..])?;
     let user = user_id(&user)?;
-    answer_signals(&desk, &params, Some(user)).await
+    answer_signals(&desk, &caller, &params, Some(user)).await
 }
 
 /// Anomalies of the stream `signals`, newest first.
@@ -97,10 +104,14 @@ pub(crate) async fn list_user_signals(
         (status = 422, body = api::ErrorBody, description = "a parameter is unknown or out of range"),
     )
 )]
-pub(crate) async fn list_anomalies(State(desk): State<Arc<Desk>>, params: Params) -> Result<Response, QueryError> {
+pub(crate) async fn list_anomalies(
+    State(desk): State<Arc<Desk>>,
+    caller: Caller,
+    params: Params,
+) -> Result<Response, QueryError> {
     params.only(&ANOMALY_PARAMS)?;
     let user = params.raw("user_id").map(user_id).transpose()?;
-    answer_anomalies(&desk, &params, user).await
+    answer_anomalies(&desk, &caller, &params, user).await
 }
 
 /// Anomalies of one user, newest first.
@@ -119,17 +130,24 @@ pub(crate) async fn list_anomalies(State(desk): State<Arc<Desk>>, params: Params
 )]
 pub(crate) async fn list_user_anomalies(
     State(desk): State<Arc<Desk>>,
+    caller: Caller,
     Path(user): Path<String>,
     params: Params,
 ) -> Result<Response, QueryError> {
     params.only(&ANOMALY_PARAMS[1..])?;
     let user = user_id(&user)?;
-    answer_anomalies(&desk, &params, Some(user)).await
+    answer_anomalies(&desk, &caller, &params, Some(user)).await
 }
 
-async fn answer_signals(desk: &Desk, params: &Params, user: Option<String>) -> Result<Response, QueryError> {
+async fn answer_signals(
+    desk: &Desk,
+    caller: &Caller,
+    params: &Params,
+    user: Option<String>,
+) -> Result<Response, QueryError> {
     let page = Page::read(params)?;
     let query = EventQuery {
+        tenant: Scope::of(caller).tenant(),
         stream: Some(STREAM.to_owned()),
         key: user,
         kind: params.choice("signal_type", &SIGNAL_TYPES)?,
@@ -157,9 +175,15 @@ fn signals_page(desk: &Query, query: &EventQuery, page: Page) -> Result<Vec<u8>,
     to_json(&SignalPage { signals, pagination: page.of(found.total.unwrap_or_default()) })
 }
 
-async fn answer_anomalies(desk: &Desk, params: &Params, user: Option<String>) -> Result<Response, QueryError> {
+async fn answer_anomalies(
+    desk: &Desk,
+    caller: &Caller,
+    params: &Params,
+    user: Option<String>,
+) -> Result<Response, QueryError> {
     let page = Page::read(params)?;
     let query = AnomalyQuery {
+        tenant: Scope::of(caller).tenant(),
         stream: Some(STREAM.to_owned()),
         key: user,
         rule: rule(params, "anomaly_type", desk)?,

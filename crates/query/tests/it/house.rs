@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use api::Caller;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
@@ -15,7 +16,8 @@ use event::{
 use http_body_util::BodyExt;
 use log::clock::ManualClock;
 use log::disk::{DiskLog, DiskSettings};
-use log::{Append, Log, RealDisk};
+use log::faulty::FaultyDisk;
+use log::{Append, Log};
 use query::{Live, Query, Ready};
 use serde_json::Value;
 use store::sqlite::{SqliteSettings, SqliteStore};
@@ -35,6 +37,7 @@ pub(crate) struct Sent {
     pub(crate) time: i64,
     pub(crate) data: Vec<u8>,
     pub(crate) content_type: Option<&'static str>,
+    pub(crate) tenant: &'static str,
 }
 
 impl Sent {
@@ -50,10 +53,15 @@ impl Sent {
     pub(crate) fn id(self, id: &str) -> Self {
         Self { id: id.to_owned(), ..self }
     }
+
+    pub(crate) fn of(self, tenant: &'static str) -> Self {
+        Self { tenant, ..self }
+    }
 }
 
 /// Everything that a router of this crate needs, with the handles to turn it.
 pub(crate) struct House {
+    pub(crate) disk: FaultyDisk,
     pub(crate) log: Arc<DiskLog>,
     pub(crate) store: Arc<SqliteStore>,
     pub(crate) catalog: Arc<Catalog>,
@@ -90,11 +98,13 @@ impl House {
         let catalog = Arc::new(Catalog::new(streams).unwrap());
         let clock = ManualClock::at(now);
         let dir = folder.path().join("log");
-        let disk = Arc::new(RealDisk);
-        let log = DiskLog::open(&dir, catalog.clone(), disk, Arc::new(clock.clone()), DiskSettings::default()).unwrap();
+        let disk = FaultyDisk::default();
+        let (under, time) = (Arc::new(disk.clone()), Arc::new(clock.clone()));
+        let log = DiskLog::open(&dir, catalog.clone(), under, time, DiskSettings::default()).unwrap();
         let store =
             SqliteStore::open(&folder.path().join("store.db"), catalog.clone(), SqliteSettings::default()).unwrap();
         Self {
+            disk,
             log: Arc::new(log),
             store: Arc::new(store),
             catalog,
@@ -114,7 +124,7 @@ impl House {
             store: self.store.clone(),
             log: self.log.clone(),
             clock: Arc::new(self.clock.clone()),
-            rules: vec!["high_value_purchase".to_owned(), "high_frequency_login".to_owned()],
+            rules: Arc::new(|| vec!["high_value_purchase".to_owned(), "high_frequency_login".to_owned()]),
             live: Arc::new(move || {
                 let _needed = &folder; // the folder lives as long as any router over it
                 frames.fetch_add(1, Ordering::SeqCst);
@@ -130,7 +140,8 @@ impl House {
     }
 
     pub(crate) fn router(&self) -> Router {
-        api::with_manners(query::router(Arc::new(self.query())))
+        let query = Arc::new(self.query());
+        api::with_manners(query::router(query.clone()).merge(query::public_router(query)))
     }
 
     /// Appends events to one partition of a stream, durably.
@@ -140,8 +151,13 @@ impl House {
         let mut batch = Batch::new(id, Bytes::from(bytes));
         let mut at = 0;
         for event in events {
-            let id_hash = if event.id.is_empty() { 0 } else { self.log.id_hasher().hash(event.id.as_bytes()) };
+            let mut hasher = self.log.id_hasher();
             let mut list = Vec::new();
+            if !event.tenant.is_empty() {
+                hasher = hasher.scoped(event.tenant.as_bytes());
+                headers::put(&mut list, headers::TENANT, event.tenant.as_bytes());
+            }
+            let id_hash = if event.id.is_empty() { 0 } else { hasher.hash(event.id.as_bytes()) };
             if let Some(content_type) = event.content_type {
                 headers::put(&mut list, "content-type", content_type.as_bytes());
             }
@@ -152,7 +168,7 @@ impl House {
             at += event.data.len();
             batch.drafts.push(Draft { partition, time: event.time, id_hash, data, key, kind, id, headers });
         }
-        let pending = self.log.append(Append { batches: vec![batch], ack: Ack::Durable }).unwrap();
+        let pending = self.log.append(Append { batches: vec![batch], lane: 0, ack: Ack::Durable }).unwrap();
         let placed = pending.wait().await.unwrap();
         assert_eq!(placed[0].duplicates, Vec::<u32>::new());
     }
@@ -195,6 +211,7 @@ fn anomaly(stream: &str, block: &Block, record: &event::Record<'_>) -> Option<An
     let amount = json["payload"]["amount"].as_f64().filter(|amount| *amount > 1000.0)?;
     let key = String::from_utf8(record.key.to_vec()).unwrap();
     Some(Anomaly {
+        tenant: String::from_utf8(record.tenant().to_vec()).unwrap(),
         id: format!("{key}_{}_high_value_purchase", record.time),
         rule: "high_value_purchase".to_owned(),
         severity: Severity::High,
@@ -212,7 +229,12 @@ fn anomaly(stream: &str, block: &Block, record: &event::Record<'_>) -> Option<An
 
 /// Sends a GET and gives the whole answer.
 pub(crate) async fn send(router: &Router, path: &str, accept: Option<&str>) -> Response {
-    let mut request = Request::get(path);
+    send_as(router, &Caller::open(), path, accept).await
+}
+
+/// The same for a caller that the keys let in.
+pub(crate) async fn send_as(router: &Router, caller: &Caller, path: &str, accept: Option<&str>) -> Response {
+    let mut request = Request::get(path).extension(caller.clone());
     if let Some(accept) = accept {
         request = request.header(header::ACCEPT, accept);
     }
@@ -221,7 +243,12 @@ pub(crate) async fn send(router: &Router, path: &str, accept: Option<&str>) -> R
 
 /// Sends a GET and gives status and body.
 pub(crate) async fn text(router: &Router, path: &str) -> (StatusCode, String) {
-    let response = send(router, path, None).await;
+    text_as(router, &Caller::open(), path).await
+}
+
+/// The same for a caller that the keys let in.
+pub(crate) async fn text_as(router: &Router, caller: &Caller, path: &str) -> (StatusCode, String) {
+    let response = send_as(router, caller, path, None).await;
     let status = response.status();
     let body = response.into_body().collect().await.unwrap().to_bytes();
     (status, String::from_utf8(body.to_vec()).unwrap())

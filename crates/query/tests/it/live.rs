@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::house::{House, NOW, Sent, send};
 
 /// Reads one server-sent event: its name (`message` when it has none) and its data.
-async fn next(body: &mut Body) -> Option<(String, Value)> {
+pub(crate) async fn next(body: &mut Body) -> Option<(String, Value)> {
     let mut text = String::new();
     while !text.ends_with("\n\n") {
         let frame = body.frame().await?.unwrap();

@@ -10,3 +10,4 @@ mod operations;
 mod page;
 mod refusals;
 mod signals;
+mod tenants;

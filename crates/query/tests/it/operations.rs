@@ -37,7 +37,7 @@ impl Store for Gone {
     fn dead_letters(&self, _: &DeadLetterQuery) -> Result<DeadLetterPage, StoreError> {
         gone()
     }
-    fn summary(&self, _: &str, _: i64) -> Result<Summary, StoreError> {
+    fn summary(&self, _: &str, _: Option<&str>, _: i64) -> Result<Summary, StoreError> {
         gone()
     }
     fn expire(&self, _: &str, _: i64) -> Result<u64, StoreError> {
@@ -71,10 +71,30 @@ async fn health_follows_the_engine() {
 }
 
 #[tokio::test]
+async fn a_disk_that_is_nearly_full_is_unhealthy_until_there_is_room() {
+    let house = House::open();
+    let router = house.router();
+    for (free, status, log) in [
+        (100 << 20, StatusCode::SERVICE_UNAVAILABLE, "the disk is nearly full: events are refused until there is room"),
+        (900 << 20, StatusCode::OK, "ok"),
+    ] {
+        house.disk.tell_free(Some(free));
+        house.clock.advance(1_000);
+        let (answered, body) = json(&router, "/health").await;
+        assert_eq!((answered, &body["log"]), (status, &log.into()), "{body}");
+        let debug = ok(&api::with_manners(query::admin_router(Arc::new(house.query()))), "/debug").await;
+        let figures = [&debug["log"]["disk_free_bytes"], &debug["log"]["disk_reserve_bytes"]];
+        assert_eq!(figures, [free, 256 << 20]);
+        assert_eq!(debug["log"]["queue_age_ms"], 0);
+    }
+}
+
+#[tokio::test]
 async fn a_store_that_does_not_answer_is_unhealthy_and_queries_say_so() {
     let house = House::open();
     let broken = Query { store: Arc::new(Gone), ..house.query() };
-    let router = api::with_manners(query::router(Arc::new(broken)));
+    let broken = Arc::new(broken);
+    let router = api::with_manners(query::router(broken.clone()).merge(query::public_router(broken)));
     let (status, body) = json(&router, "/health").await;
     assert_eq!((status, &body["status"]), (StatusCode::SERVICE_UNAVAILABLE, &"unhealthy".into()));
     assert!(body["database"].as_str().unwrap().contains("the disk is gone"), "{body}");
@@ -114,7 +134,8 @@ async fn the_admin_port_has_metrics_probes_and_debug() {
     let house = House::open();
     house.figures.lock().unwrap().lag_by_partition = vec![("signals".to_owned(), 2, 17)];
     house.append("signals", 2, &[crate::house::Sent::signal(1, "login", 5, "{}")]).await;
-    let router = api::with_manners(query::admin_router(Arc::new(house.query())));
+    let query = Arc::new(house.query());
+    let router = api::with_manners(query::admin_router(query.clone()).merge(query::probes_router(query)));
     assert_eq!(text(&router, "/metrics").await.1, "# TYPE up gauge\nup 1\n");
     assert_eq!(text(&router, "/healthz").await.0, StatusCode::OK);
     assert_eq!(text(&router, "/readyz").await.0, StatusCode::OK);

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehav
 
 use event::Millis;
 
-use super::{SqliteSettings, schema};
+use super::{SqliteSettings, schema, tenants};
 use crate::StoreError;
 
 /// Steps taken at most when the store is not busy.
@@ -25,11 +25,13 @@ pub(super) struct Chunk {
     pub(super) first_received: Millis,
     pub(super) last_received: Millis,
     pub(super) prepared: usize,
+    /// Whether it has a column for the tenant; if not, all rows are the default tenant's.
+    pub(super) tenants: bool,
 }
 
 impl Chunk {
     const COLUMNS: &'static str =
-        "n, stream, created, rows, first_time, last_time, first_received, last_received, prepared";
+        "n, stream, created, rows, first_time, last_time, first_received, last_received, prepared, tenants";
 
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -42,6 +44,7 @@ impl Chunk {
             first_received: row.get(6)?,
             last_received: row.get(7)?,
             prepared: row.get::<_, i64>(8)? as usize,
+            tenants: row.get(9)?,
         })
     }
 
@@ -72,16 +75,18 @@ pub(super) fn active(tx: &Transaction<'_>, stream: i64) -> Result<Option<Chunk>,
     Ok(tx.prepare_cached(&sql)?.query_row([stream], Chunk::from_row).optional()?)
 }
 
-/// Begins a new chunk.
+/// Begins a new chunk: one with tenants as soon as the file knows any but the default one.
 pub(super) fn create(tx: &Transaction<'_>, stream: i64, now: Millis) -> Result<Chunk, StoreError> {
-    tx.prepare_cached("INSERT INTO chunks VALUES (NULL, ?1, ?2, 0, ?3, ?4, ?3, ?4, 0, 0)")?.execute(params![
+    let tenants = tenants::any(tx)?;
+    tx.prepare_cached("INSERT INTO chunks VALUES (NULL, ?1, ?2, 0, ?3, ?4, ?3, ?4, 0, 0, ?5)")?.execute(params![
         stream,
         now,
         i64::MAX,
-        i64::MIN
+        i64::MIN,
+        tenants
     ])?;
     let n = tx.last_insert_rowid();
-    tx.execute_batch(&schema::chunk_table(n))?;
+    tx.execute_batch(&schema::chunk_table(n, tenants))?;
     refresh_view(tx)?;
     Ok(Chunk {
         n,
@@ -93,6 +98,7 @@ pub(super) fn create(tx: &Transaction<'_>, stream: i64, now: Millis) -> Result<C
         first_received: i64::MAX,
         last_received: i64::MIN,
         prepared: 0,
+        tenants,
     })
 }
 
@@ -121,15 +127,15 @@ pub(super) fn prepare_one(conn: &mut Connection, settings: &SqliteSettings, calm
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let before = now(&tx)?.saturating_sub(settings.index_after_ms);
     let upto = if calm { schema::STEPS } else { schema::INDEX_STEPS };
-    let sql = "SELECT n, prepared FROM chunks WHERE prepared < 5
+    let sql = "SELECT n, prepared, tenants FROM chunks WHERE prepared < 5
          AND ((sealed AND prepared < ?2) OR (NOT sealed AND prepared < 3 AND created <= ?1))
          ORDER BY prepared >= 2, prepared >= 3, n LIMIT 1";
-    let next: Option<(i64, i64)> = tx
+    let next: Option<(i64, i64, bool)> = tx
         .prepare_cached(sql)?
-        .query_row(params![before, upto as i64], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row(params![before, upto as i64], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
-    let Some((n, step)) = next else { return Ok(false) };
-    tx.execute_batch(&schema::prepare_step(n, step as usize))?;
+    let Some((n, step, tenants)) = next else { return Ok(false) };
+    tx.execute_batch(&schema::prepare_step(n, tenants, step as usize))?;
     tx.prepare_cached("UPDATE chunks SET prepared = prepared + 1 WHERE n = ?1")?.execute([n])?;
     tx.commit()?;
     Ok(true)
@@ -159,18 +165,21 @@ pub(super) fn now(conn: &Connection) -> Result<Millis, StoreError> {
 }
 
 /// Lays the view `events` over the chunk tables as they are now, for people with a SQL shell.
-fn refresh_view(tx: &Transaction<'_>) -> Result<(), StoreError> {
+pub(super) fn refresh_view(tx: &Transaction<'_>) -> Result<(), StoreError> {
     let mut statement = tx.prepare_cached(
-        "SELECT n, name FROM chunks JOIN streams ON streams.id = chunks.stream ORDER BY n DESC LIMIT ?1",
+        "SELECT n, name, tenants FROM chunks JOIN streams ON streams.id = chunks.stream ORDER BY n DESC LIMIT ?1",
     )?;
-    let chunks =
-        statement.query_map([VIEW_CHUNKS as i64], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
+    let chunks = statement.query_map([VIEW_CHUNKS as i64], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, bool>(2)?))
+    })?;
     let mut selects = Vec::new();
     for chunk in chunks {
-        let (n, name) = chunk?;
+        let (n, name, tenants) = chunk?;
+        let tenant = if tenants { "(SELECT name FROM tenants WHERE tenants.id = tenant)" } else { "''" };
         // A stream's name has no quotes: `event::Catalog` sees to that.
         selects.push(format!(
-            "SELECT '{}' AS stream, part, off, time, received, stored, key, type, id, data, headers FROM events_{n}",
+            "SELECT '{}' AS stream, {tenant} AS tenant, part, off, time, received, stored, key, type, id, data, headers
+             FROM events_{n}",
             name.replace('\'', "''")
         ));
     }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use super::chunks::{self, Chunk};
 use super::values::{id_hash, payload, text, to_sql};
-use super::{SqliteSettings, schema};
+use super::{SqliteSettings, schema, tenants};
 use crate::{Commit, StoreError};
 
 /// Writes everything of a commit, or nothing.
@@ -21,12 +21,12 @@ pub(super) fn commit(
     // A transaction that is dropped rolls back: every `?` below leaves nothing behind.
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let now = chunks::now(&tx)?;
-    let mut streams = Streams { tx: &tx, catalog, known: HashMap::new() };
-    move_positions(&tx, &mut streams, commit)?;
-    let rows = add_rows(&tx, &mut streams, settings, commit.blocks, now)?;
-    add_anomalies(&tx, &mut streams, commit, now)?;
-    add_dead_letters(&tx, &mut streams, commit, now)?;
-    replace_snapshots(&tx, &mut streams, commit)?;
+    let mut numbers = Numbers { tx: &tx, catalog, streams: HashMap::new(), tenants: HashMap::new() };
+    move_positions(&tx, &mut numbers, commit)?;
+    let rows = add_rows(&tx, &mut numbers, settings, commit.blocks, now)?;
+    add_anomalies(&tx, &mut numbers, commit, now)?;
+    add_dead_letters(&tx, &mut numbers, commit, now)?;
+    replace_snapshots(&tx, &mut numbers, commit)?;
     tx.commit()?;
 
     // The commit stands, so trouble here must not look like its failure: the step is tried again after the next one.
@@ -49,41 +49,57 @@ fn prepare(conn: &mut Connection, settings: &SqliteSettings, rows: u64) -> Resul
     Ok(())
 }
 
-/// The numbers of streams in this file, looked up once a commit.
-struct Streams<'a> {
+/// The numbers of streams and tenants in this file, looked up once a commit. Not kept for the next one: a number that
+/// was given in a commit which failed is given again, perhaps to another.
+struct Numbers<'a> {
     tx: &'a Transaction<'a>,
     catalog: &'a Catalog,
-    known: HashMap<String, i64>,
+    streams: HashMap<String, i64>,
+    tenants: HashMap<Vec<u8>, i64>,
 }
 
-impl Streams<'_> {
+impl Numbers<'_> {
     /// The number of a stream by name; a new name gets one.
-    fn number(&mut self, name: &str) -> Result<i64, StoreError> {
-        if let Some(&number) = self.known.get(name) {
+    fn stream(&mut self, name: &str) -> Result<i64, StoreError> {
+        if let Some(&number) = self.streams.get(name) {
             return Ok(number);
         }
-        let sql = "SELECT id FROM streams WHERE name = ?1";
-        let found: Option<i64> = self.tx.prepare_cached(sql)?.query_row([name], |row| row.get(0)).optional()?;
-        let number = match found {
-            Some(number) => number,
-            None => {
-                self.tx.execute("INSERT INTO streams (name) VALUES (?1)", [name])?;
-                self.tx.last_insert_rowid()
-            }
-        };
-        self.known.insert(name.to_owned(), number);
+        let number = number_in(self.tx, "streams", name.as_bytes())?;
+        self.streams.insert(name.to_owned(), number);
         Ok(number)
     }
 
-    fn number_of(&mut self, id: StreamId) -> Result<i64, StoreError> {
+    fn stream_of(&mut self, id: StreamId) -> Result<i64, StoreError> {
         let catalog = self.catalog;
-        self.number(&catalog.get(id).name)
+        self.stream(&catalog.get(id).name)
+    }
+
+    /// The number of a tenant by name; a new name gets one.
+    fn tenant(&mut self, name: &[u8]) -> Result<i64, StoreError> {
+        if name.is_empty() {
+            return Ok(tenants::DEFAULT);
+        }
+        if let Some(&number) = self.tenants.get(name) {
+            return Ok(number);
+        }
+        let number = number_in(self.tx, "tenants", name)?;
+        self.tenants.insert(name.to_owned(), number);
+        Ok(number)
     }
 }
 
-fn move_positions(tx: &Transaction<'_>, streams: &mut Streams<'_>, commit: &Commit<'_>) -> Result<(), StoreError> {
+fn number_in(tx: &Transaction<'_>, table: &str, name: &[u8]) -> Result<i64, StoreError> {
+    let find = format!("SELECT id FROM {table} WHERE name = ?1");
+    if let Some(number) = tx.prepare_cached(&find)?.query_row([text(name)], |row| row.get(0)).optional()? {
+        return Ok(number);
+    }
+    tx.execute(&format!("INSERT INTO {table} (name) VALUES (?1)"), [text(name)])?;
+    Ok(tx.last_insert_rowid())
+}
+
+fn move_positions(tx: &Transaction<'_>, numbers: &mut Numbers<'_>, commit: &Commit<'_>) -> Result<(), StoreError> {
     for step in &commit.moves {
-        let (from, stream) = (step.from, streams.number_of(step.from.stream)?);
+        let (from, stream) = (step.from, numbers.stream_of(step.from.stream)?);
         if step.to < from.offset {
             return Err(StoreError::Refused(format!("a position moves back from {} to {}", from.offset, step.to)));
         }
@@ -94,7 +110,7 @@ fn move_positions(tx: &Transaction<'_>, streams: &mut Streams<'_>, commit: &Comm
         // No position yet: the log may begin anywhere, its oldest records may be gone already.
         if let Some(found) = found.map(|n| n as u64).filter(|n| *n != from.offset) {
             return Err(StoreError::Fenced {
-                stream: streams.catalog.get(from.stream).name.clone(),
+                stream: numbers.catalog.get(from.stream).name.clone(),
                 partition: from.partition,
                 found,
                 expected: from.offset,
@@ -113,7 +129,7 @@ fn move_positions(tx: &Transaction<'_>, streams: &mut Streams<'_>, commit: &Comm
 /// Adds the records of all blocks to the active chunks of their streams; gives how many there were.
 fn add_rows(
     tx: &Transaction<'_>,
-    streams: &mut Streams<'_>,
+    numbers: &mut Numbers<'_>,
     settings: &SqliteSettings,
     blocks: &[Block],
     now: Millis,
@@ -121,20 +137,20 @@ fn add_rows(
     let mut filling: Vec<Chunk> = Vec::new();
     let mut rows = 0;
     for block in blocks {
-        let stream = streams.number_of(block.stream)?;
+        let stream = numbers.stream_of(block.stream)?;
         to_sql(block.next_offset())?;
         let mut rest = block.clone();
         while !rest.is_empty() {
             let mut chunk = match filling.iter().position(|c| c.stream == stream) {
                 Some(at) => filling.swap_remove(at),
-                None => chunk_with_room(tx, settings, stream, now)?,
+                None => chunk_with_room(tx, numbers, settings, stream, &rest, now)?,
             };
             let room = settings.chunk_rows.saturating_sub(chunk.rows);
             let fits = rest.clone().until_offset(rest.first_offset() + room);
-            insert_rows(tx, &mut chunk, &fits, now)?;
-            rows += fits.len() as u64;
-            rest = rest.from_offset(fits.next_offset());
-            if chunk.rows >= settings.chunk_rows {
+            let taken = insert_rows(tx, numbers, &mut chunk, &fits, now)?;
+            rows += taken;
+            rest = rest.from_offset(fits.first_offset() + taken);
+            if chunk.rows >= settings.chunk_rows || taken < fits.len() as u64 {
                 chunks::save(tx, &chunk, true)?;
             } else {
                 filling.push(chunk);
@@ -146,13 +162,18 @@ fn add_rows(
 }
 
 /// The active chunk of a stream. One that is too old is sealed as it is: retention drops whole chunks, so none may span
-/// more time than that, however slow its stream.
+/// more time than that, however slow its stream. A new one is such that it takes the first row of `rows`.
 fn chunk_with_room(
     tx: &Transaction<'_>,
+    numbers: &mut Numbers<'_>,
     settings: &SqliteSettings,
     stream: i64,
+    rows: &Block,
     now: Millis,
 ) -> Result<Chunk, StoreError> {
+    if let Some(first) = rows.records().next() {
+        numbers.tenant(first.tenant())?;
+    }
     let Some(chunk) = chunks::active(tx, stream)? else { return chunks::create(tx, stream, now) };
     let too_old = chunk.created < now.saturating_sub(settings.chunk_age_ms);
     if !too_old && chunk.rows < settings.chunk_rows {
@@ -162,51 +183,73 @@ fn chunk_with_room(
     chunks::create(tx, stream, now)
 }
 
-/// The hot loop: one row, eight bindings, no allocation of ours. What a block shares is bound once.
-fn insert_rows(tx: &Transaction<'_>, chunk: &mut Chunk, block: &Block, now: Millis) -> Result<(), StoreError> {
-    let mut insert = tx.prepare_cached(&schema::insert_row(chunk.n))?;
+/// The hot loop: one row, eight bindings, no allocation of ours. What a block shares is bound once. Gives how many rows
+/// the chunk took: one without tenants stops before the first row of any but the default one.
+fn insert_rows(
+    tx: &Transaction<'_>,
+    numbers: &mut Numbers<'_>,
+    chunk: &mut Chunk,
+    block: &Block,
+    now: Millis,
+) -> Result<u64, StoreError> {
+    let mut insert = tx.prepare_cached(&schema::insert_row(chunk.n, chunk.tenants))?;
     insert.raw_bind_parameter(1, block.partition)?;
     insert.raw_bind_parameter(2, block.appended_at)?;
     insert.raw_bind_parameter(3, now)?;
     insert.raw_bind_parameter(10, None::<&[u8]>)?;
-    let mut headers_bound = false;
+    let (mut headers_bound, mut tenant_bound, mut taken) = (false, &b""[..], 0);
+    if chunk.tenants {
+        insert.raw_bind_parameter(12, tenants::DEFAULT)?;
+    }
     for record in block.records() {
+        if headers_bound || !record.headers.is_empty() {
+            // A tenant is told by a header. The rows of a request follow each other, so it seldom changes.
+            if record.tenant() != tenant_bound {
+                if !chunk.tenants {
+                    break;
+                }
+                tenant_bound = record.tenant();
+                insert.raw_bind_parameter(12, numbers.tenant(tenant_bound)?)?;
+            }
+            headers_bound = !record.headers.is_empty();
+            insert.raw_bind_parameter(10, headers_bound.then_some(record.headers))?;
+        }
         insert.raw_bind_parameter(4, record.offset as i64)?;
         insert.raw_bind_parameter(5, record.time)?;
         insert.raw_bind_parameter(6, text(record.key))?;
         insert.raw_bind_parameter(7, text(record.kind))?;
         insert.raw_bind_parameter(8, text(record.id))?;
         insert.raw_bind_parameter(9, id_hash(record.id))?;
-        if headers_bound || !record.headers.is_empty() {
-            headers_bound = !record.headers.is_empty();
-            insert.raw_bind_parameter(10, headers_bound.then_some(record.headers))?;
-        }
         insert.raw_bind_parameter(11, payload(record.data))?;
         insert.raw_execute()?;
         chunk.first_time = chunk.first_time.min(record.time);
         chunk.last_time = chunk.last_time.max(record.time);
+        taken += 1;
     }
-    chunk.rows += block.len() as u64;
-    chunk.first_received = chunk.first_received.min(block.appended_at);
-    chunk.last_received = chunk.last_received.max(block.appended_at);
-    Ok(())
+    if taken > 0 {
+        chunk.rows += taken;
+        chunk.first_received = chunk.first_received.min(block.appended_at);
+        chunk.last_received = chunk.last_received.max(block.appended_at);
+    }
+    Ok(taken)
 }
 
 fn add_anomalies(
     tx: &Transaction<'_>,
-    streams: &mut Streams<'_>,
+    numbers: &mut Numbers<'_>,
     commit: &Commit<'_>,
     now: Millis,
 ) -> Result<(), StoreError> {
     for anomaly in commit.anomalies {
-        let stream = streams.number(&anomaly.stream)?;
+        let stream = numbers.stream(&anomaly.stream)?;
         tx.prepare_cached(
-            "INSERT INTO anomalies (stream, id, rule, severity, part, off, key, time, received, stored, description,
-             metadata, event) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
-             ON CONFLICT (stream, id) DO NOTHING",
+            "INSERT INTO anomalies (stream, tenant, id, rule, severity, part, off, key, time, received, stored,
+             description, metadata, event) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+             ON CONFLICT (stream, tenant, id) DO NOTHING",
         )?
         .execute(params![
             stream,
+            numbers.tenant(anomaly.tenant.as_bytes())?,
             anomaly.id,
             anomaly.rule,
             anomaly.severity.as_str(),
@@ -226,19 +269,20 @@ fn add_anomalies(
 
 fn add_dead_letters(
     tx: &Transaction<'_>,
-    streams: &mut Streams<'_>,
+    numbers: &mut Numbers<'_>,
     commit: &Commit<'_>,
     now: Millis,
 ) -> Result<(), StoreError> {
     for letter in commit.dead_letters {
-        let stream = streams.number(&letter.stream)?;
+        let stream = numbers.stream(&letter.stream)?;
         tx.prepare_cached(
-            "INSERT INTO dead_letters (id, stream, part, off, stage, code, pointer, message, data, request_id,
-             received, stored) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
-             ON CONFLICT (id) DO NOTHING",
+            "INSERT INTO dead_letters (id, tenant, stream, part, off, stage, code, pointer, message, data, request_id,
+             received, stored) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+             ON CONFLICT (id, tenant) DO NOTHING",
         )?
         .execute(params![
             letter.id,
+            numbers.tenant(letter.tenant.as_bytes())?,
             stream,
             letter.partition,
             to_sql(letter.offset)?,
@@ -255,10 +299,10 @@ fn add_dead_letters(
     Ok(())
 }
 
-fn replace_snapshots(tx: &Transaction<'_>, streams: &mut Streams<'_>, commit: &Commit<'_>) -> Result<(), StoreError> {
+fn replace_snapshots(tx: &Transaction<'_>, numbers: &mut Numbers<'_>, commit: &Commit<'_>) -> Result<(), StoreError> {
     for snapshot in commit.snapshots {
         let position = &snapshot.position;
-        let stream = streams.number(&position.stream)?;
+        let stream = numbers.stream(&position.stream)?;
         tx.prepare_cached("INSERT OR REPLACE INTO snapshots VALUES (?1, ?2, ?3, ?4)")?.execute(params![
             stream,
             position.partition,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, Transaction};
 
 use super::values::to_sql;
-use super::{SqliteSettings, schema};
+use super::{SqliteSettings, schema, upgrade};
 use crate::StoreError;
 
 /// Prepared statements that a connection keeps: about ten for a commit, the rest for queries over chunks.
@@ -19,8 +19,8 @@ pub(super) fn writer(path: &Path, settings: &SqliteSettings) -> Result<Connectio
     conn.busy_timeout(Duration::from_millis(settings.busy_timeout_ms))?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     // Before anything is written: a file of somebody else stays as it is.
-    let is_new = check_ours(&conn, path)?;
-    if is_new {
+    let version = check_ours(&conn, path)?;
+    if version == 0 {
         conn.pragma_update(None, "page_size", settings.page_bytes)?;
     }
     let mode: String = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
@@ -36,19 +36,23 @@ pub(super) fn writer(path: &Path, settings: &SqliteSettings) -> Result<Connectio
     let pages = settings.checkpoint_bytes / u64::from(settings.page_bytes.max(1));
     conn.pragma_update(None, "wal_autocheckpoint", to_sql((pages * 16).max(1))?)?;
     conn.pragma_update(None, "journal_size_limit", to_sql(settings.checkpoint_bytes * 4)?)?;
-    if is_new {
+    if version == 0 {
         let tx = conn.transaction()?;
-        tx.execute_batch(schema::TABLES)?;
-        tx.execute_batch(schema::EMPTY_VIEW)?;
+        for part in [schema::TABLES, schema::TENANTS, schema::FACTS, schema::EMPTY_VIEW] {
+            tx.execute_batch(part)?;
+        }
         tx.pragma_update(None, "application_id", schema::APPLICATION_ID)?;
         tx.pragma_update(None, "user_version", schema::VERSION)?;
         tx.commit()?;
+    } else if version < schema::VERSION {
+        tracing::info!(path = %path.display(), from = version, to = schema::VERSION, "the store's tables are upgraded");
+        upgrade::upgrade(&mut conn)?;
     }
     Ok(conn)
 }
 
-/// Whether the file is empty. An error when it is of another program or of a newer version.
-fn check_ours(conn: &Connection, path: &Path) -> Result<bool, StoreError> {
+/// The version of its tables, 0 when the file is empty. An error when it is of another program or of a newer version.
+fn check_ours(conn: &Connection, path: &Path) -> Result<i64, StoreError> {
     let read = |sql| conn.query_row(sql, [], |row| row.get::<_, i64>(0));
     let foreign = || StoreError::Incompatible(format!("{} is not a store of Millstream", path.display()));
     let tables = read("SELECT count(*) FROM sqlite_schema").map_err(|e| match e.into() {
@@ -57,8 +61,8 @@ fn check_ours(conn: &Connection, path: &Path) -> Result<bool, StoreError> {
     })?;
     let (application, version) = (read("PRAGMA application_id")?, read("PRAGMA user_version")?);
     match (application, version) {
-        (0, 0) if tables == 0 => Ok(true),
-        (schema::APPLICATION_ID, schema::VERSION) => Ok(false),
+        (0, 0) if tables == 0 => Ok(0),
+        (schema::APPLICATION_ID, known @ 1..=schema::VERSION) => Ok(known),
         (schema::APPLICATION_ID, newer) => Err(StoreError::Incompatible(format!(
             "{} was made by a newer version: its tables are of version {newer}, this program knows {}",
             path.display(),

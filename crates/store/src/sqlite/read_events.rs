@@ -1,29 +1,34 @@
 //! A page of events: the places of its rows come from [`Merge`], then the payloads of these rows alone are fetched.
 
+use std::collections::HashMap;
+
 use event::Millis;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::chunks::{self, Chunk};
 use super::merge::Merge;
+use super::tenants::{Scope, Whose};
 use super::values::{bytes_of, id_hash, string_of};
-use crate::StoreError;
 use crate::query::{EventPage, EventQuery, EventRow, Start};
+use crate::{Scanned, StoreError};
 
 /// Payload bytes after which a page ends early, so that a page of the largest events does not fill the memory.
 const PAGE_BYTES: usize = 32 << 20;
 
-/// A chunk with its stream's name.
+/// A chunk with its stream's name, and which of its rows are asked for.
 pub(super) struct Named {
     pub(super) chunk: Chunk,
+    pub(super) whose: Whose,
     pub(super) stream: String,
 }
 
 /// Answers an [`EventQuery`].
 pub(super) fn page(tx: &Transaction<'_>, query: &EventQuery) -> Result<EventPage, StoreError> {
-    let chunks = matching_chunks(tx, query)?;
-    let mut page = EventPage::default();
+    let mut page = EventPage { total: query.count.then_some(0), ..EventPage::default() };
+    let Some(scope) = Scope::of(tx, query.tenant.as_deref())? else { return Ok(page) };
+    let chunks = matching_chunks(tx, query, scope)?;
     if query.count {
-        let counts = chunks.iter().map(|named| count(tx, query, &named.chunk));
+        let counts = chunks.iter().map(|named| count(tx, query, named));
         page.total = Some(counts.sum::<Result<u64, _>>()?);
     }
     let mut merge = Merge::new(tx, query, chunks);
@@ -48,7 +53,7 @@ pub(super) fn page(tx: &Transaction<'_>, query: &EventQuery) -> Result<EventPage
 }
 
 /// The chunks that may hold rows of the query, by stream name, then oldest first.
-fn matching_chunks(tx: &Transaction<'_>, query: &EventQuery) -> Result<Vec<Named>, StoreError> {
+fn matching_chunks(tx: &Transaction<'_>, query: &EventQuery, scope: Scope) -> Result<Vec<Named>, StoreError> {
     let (from, to) = time_bounds(query);
     let mut streams = tx.prepare_cached("SELECT id, name FROM streams WHERE ?1 IS NULL OR name = ?1 ORDER BY name")?;
     let streams = streams.query_map([&query.stream], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
@@ -57,7 +62,10 @@ fn matching_chunks(tx: &Transaction<'_>, query: &EventQuery) -> Result<Vec<Named
         let (id, name) = stream?;
         let chunks = chunks::list(tx, Some(id))?.into_iter();
         let inside = chunks.filter(|c| c.last_time >= from && c.first_time <= to);
-        found.extend(inside.map(|chunk| Named { chunk, stream: name.clone() }));
+        found.extend(inside.filter_map(|chunk| {
+            let whose = scope.within(&chunk)?;
+            Some(Named { chunk, whose, stream: name.clone() })
+        }));
     }
     Ok(found)
 }
@@ -67,39 +75,45 @@ pub(super) fn time_bounds(query: &EventQuery) -> (Millis, Millis) {
     (query.from.unwrap_or(Millis::MIN), query.to.unwrap_or(Millis::MAX))
 }
 
-/// The filters but time as SQL over the parameters `?1` key, `?2` type, `?3` hash of the id, `?4` id. One column leads
-/// to the index; the `+` keeps SQLite from taking another one, as it has no statistics to choose by.
-pub(super) fn filters(query: &EventQuery) -> String {
-    let mut terms: Vec<&'static str> = Vec::new();
-    let lead = |terms: &[&str]| terms.iter().all(|term| term.starts_with('+'));
-    if let Some(id) = &query.id {
+/// The filters but time as SQL over the parameters `?1` key, `?2` type, `?3` hash of the id, `?4` id. Tenant and one more
+/// column lead to the index; the `+` keeps SQLite from taking another one, as it has no statistics to choose by.
+pub(super) fn filters(query: &EventQuery, whose: Whose, is_indexed: bool) -> String {
+    let mut terms: Vec<String> = Vec::new();
+    let by_id = query.id.as_ref().is_some_and(|id| !id.is_empty());
+    if query.id.is_some() {
         // Rows without an id have no hash either: nobody asks for them, but the answer must be right.
-        terms.push(if id.is_empty() { "+id = ?4" } else { "id_hash = ?3 AND id = ?4" });
+        terms.push(if by_id { "id_hash = ?3 AND id = ?4" } else { "+id = ?4" }.to_owned());
+    }
+    let by_column = !by_id && (query.key.is_some() || query.kind.is_some());
+    if let Some(term) = whose.term(by_column && is_indexed) {
+        terms.push(format!("{}{term}", if by_id { "+" } else { "" }));
     }
     if query.key.is_some() {
-        terms.push(if lead(&terms) { "key = ?1" } else { "+key = ?1" });
+        terms.push(if by_id { "+key = ?1" } else { "key = ?1" }.to_owned());
     }
     if query.kind.is_some() {
-        terms.push(if lead(&terms) { "type = ?2" } else { "+type = ?2" });
+        terms.push(if by_id || query.key.is_some() { "+type = ?2" } else { "type = ?2" }.to_owned());
     }
     if terms.is_empty() { "1".to_owned() } else { terms.join(" AND ") }
 }
 
-fn count(tx: &Transaction<'_>, query: &EventQuery, chunk: &Chunk) -> Result<u64, StoreError> {
+fn count(tx: &Transaction<'_>, query: &EventQuery, named: &Named) -> Result<u64, StoreError> {
+    let (chunk, whose) = (&named.chunk, named.whose);
     let (from, to) = time_bounds(query);
     let whole = from <= chunk.first_time && chunk.last_time <= to;
     if whole {
         let known = match (&query.id, &query.key, &query.kind) {
-            (None, None, None) => Some(chunk.rows),
-            (None, Some(key), None) => counted(tx, chunk, "key", key)?,
-            (None, None, Some(kind)) => counted(tx, chunk, "type", kind)?,
+            (None, None, None) if !matches!(whose, Whose::One(_)) => Some(chunk.rows),
+            (None, None, None) => counted(tx, named, "type", None)?,
+            (None, Some(key), None) => counted(tx, named, "key", Some(key))?,
+            (None, None, Some(kind)) => counted(tx, named, "type", Some(kind))?,
             _ => None,
         };
         if let Some(rows) = known {
             return Ok(rows);
         }
     }
-    let (n, filters) = (chunk.n, filters(query));
+    let (n, filters) = (chunk.n, filters(query, whose, chunk.is_indexed()));
     let sql = format!("SELECT count(*) FROM events_{n} WHERE {filters} AND time BETWEEN ?5 AND ?6");
     let hash = query.id.as_ref().and_then(|id| id_hash(id.as_bytes()));
     let rows: i64 = tx
@@ -108,19 +122,19 @@ fn count(tx: &Transaction<'_>, query: &EventQuery, chunk: &Chunk) -> Result<u64,
     Ok(rows as u64)
 }
 
-/// How many rows of a chunk have this value, when its values were counted at sealing.
-fn counted(tx: &Transaction<'_>, chunk: &Chunk, what: &str, value: &str) -> Result<Option<u64>, StoreError> {
-    if !chunk.is_counted() {
+/// How many rows of a chunk have this value, or any, when its values were counted at sealing.
+fn counted(tx: &Transaction<'_>, named: &Named, what: &str, value: Option<&str>) -> Result<Option<u64>, StoreError> {
+    let chunk = &named.chunk;
+    let any = "SELECT 1 FROM chunk_counts WHERE chunk = ?1 AND what = ?2";
+    if !chunk.is_counted() || !tx.prepare_cached(any)?.exists(params![chunk.n, what])? {
         return Ok(None);
     }
-    let find = "SELECT rows FROM chunk_counts WHERE chunk = ?1 AND what = ?2 AND value = ?3";
-    let rows: Option<i64> =
-        tx.prepare_cached(find)?.query_row(params![chunk.n, what, value], |row| row.get(0)).optional()?;
-    if let Some(rows) = rows {
-        return Ok(Some(rows as u64));
-    }
-    let any = "SELECT 1 FROM chunk_counts WHERE chunk = ?1 AND what = ?2";
-    Ok(tx.prepare_cached(any)?.exists(params![chunk.n, what])?.then_some(0))
+    let one = if value.is_some() { "AND value = ?3" } else { "AND ?3 IS NULL" };
+    let whose = named.whose.counts_term();
+    let sql =
+        format!("SELECT coalesce(sum(rows), 0) FROM chunk_counts WHERE chunk = ?1 AND what = ?2 AND {whose} {one}");
+    let rows: i64 = tx.prepare_cached(&sql)?.query_row(params![chunk.n, what, value], |row| row.get(0))?;
+    Ok(Some(rows as u64))
 }
 
 fn fetch(tx: &Transaction<'_>, n: i64, stream: &str, row_id: i64) -> Result<EventRow, StoreError> {
@@ -151,9 +165,13 @@ pub(super) fn scan(tx: &Transaction<'_>, stream: &str, each: crate::ScanFn<'_>) 
     let Some(id) = tx.prepare_cached(find)?.query_row([stream], |row| row.get::<_, i64>(0)).optional()? else {
         return Ok(());
     };
+    let mut names = tx.prepare_cached("SELECT id, name FROM tenants")?;
+    let name = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, bytes_of(row.get_ref(1)?).to_vec()));
+    let names: HashMap<i64, Vec<u8>> = names.query_map([], name)?.collect::<Result<_, _>>()?;
     for chunk in chunks::list(tx, Some(id))? {
         let sql = format!(
-            "SELECT part, off, time, received, key, type, id, data, headers FROM events_{} ORDER BY rowid",
+            "SELECT part, off, time, received, key, type, id, data, headers, {} FROM events_{} ORDER BY rowid",
+            if chunk.tenants { "tenant" } else { "0" },
             chunk.n
         );
         let mut statement = tx.prepare(&sql)?;
@@ -169,7 +187,10 @@ pub(super) fn scan(tx: &Transaction<'_>, stream: &str, each: crate::ScanFn<'_>) 
                 data: bytes_of(row.get_ref(7)?),
                 headers: bytes_of(row.get_ref(8)?),
             };
-            if each(&record, row.get(0)?).is_break() {
+            let number: i64 = row.get(9)?;
+            let unknown = || StoreError::Refused(format!("tenant {number} of events_{} has no name", chunk.n));
+            let tenant = names.get(&number).ok_or_else(unknown)?;
+            if each(&Scanned { partition: row.get(0)?, tenant, record }).is_break() {
                 return Ok(());
             }
         }

@@ -11,6 +11,7 @@ use event::Millis;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::chunks::{self, Chunk};
+use super::tenants::{Scope, Whose};
 use super::values::{bytes_of, string_of, text};
 use crate::StoreError;
 use crate::query::Summary;
@@ -19,12 +20,19 @@ use crate::query::Summary;
 const TOP: usize = 10;
 /// Types that a summary tells apart; what comes beyond is not listed, but counted.
 const KINDS: usize = 1_000;
-/// Keys held in memory for all chunks together, and for a chunk that must be read anew for each run.
+/// Keys held in memory for all chunks together (eight times as many where a chunk must be read anew for each run), and
+/// for one such chunk.
 const KEYS_HELD: usize = 1 << 16;
 const KEYS_READ: usize = 1 << 15;
 
 /// Answers [`crate::Store::summary`].
-pub(super) fn summary(tx: &Transaction<'_>, stream: &str, since: Millis) -> Result<Summary, StoreError> {
+pub(super) fn summary(
+    tx: &Transaction<'_>,
+    stream: &str,
+    tenant: Option<&str>,
+    since: Millis,
+) -> Result<Summary, StoreError> {
+    let Some(scope) = Scope::of(tx, tenant)? else { return Ok(Summary::default()) };
     let find = "SELECT id FROM streams WHERE name = ?1";
     let Some(stream) = tx.prepare_cached(find)?.query_row([stream], |row| row.get::<_, i64>(0)).optional()? else {
         return Ok(Summary::default());
@@ -32,13 +40,13 @@ pub(super) fn summary(tx: &Transaction<'_>, stream: &str, since: Millis) -> Resu
     let mut chunks = chunks::list(tx, Some(stream))?;
     chunks.retain(|chunk| chunk.last_received >= since);
     let mut summary = Summary::default();
-    count_kinds(tx, &chunks, since, &mut summary)?;
-    summary.top_keys = top_keys(tx, &chunks, since)?;
-    count_facts(tx, stream, since, &mut summary)?;
+    count_kinds(tx, &Grouped::of_all(tx, &chunks, scope, since, "type")?, &mut summary)?;
+    summary.top_keys = top_keys(tx, &Grouped::of_all(tx, &chunks, scope, since, "key")?)?;
+    count_facts(tx, stream, scope, since, &mut summary)?;
     Ok(summary)
 }
 
-/// Where a chunk's values and their counts come from, in order of value.
+/// Where the values of a chunk, or of one tenant in it, and their counts come from, in order of value.
 struct Grouped {
     value: &'static str,
     rows: &'static str,
@@ -47,19 +55,46 @@ struct Grouped {
 }
 
 impl Grouped {
-    fn of(tx: &Transaction<'_>, chunk: &Chunk, since: Millis, column: &'static str) -> Result<Self, StoreError> {
+    fn of_all(
+        tx: &Transaction<'_>,
+        chunks: &[Chunk],
+        scope: Scope,
+        since: Millis,
+        column: &'static str,
+    ) -> Result<Vec<Self>, StoreError> {
+        let parts = chunks.iter().map(|chunk| Self::of(tx, chunk, scope, since, column));
+        Ok(parts.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    }
+
+    fn of(
+        tx: &Transaction<'_>,
+        chunk: &Chunk,
+        scope: Scope,
+        since: Millis,
+        column: &'static str,
+    ) -> Result<Vec<Self>, StoreError> {
         let n = chunk.n;
+        let Some(whose) = scope.within(chunk) else { return Ok(Vec::new()) };
+        let and = |whose: Whose| whose.term(false).map_or_else(String::new, |term| format!(" AND {term}"));
         if chunk.first_received < since || !chunk.is_indexed() {
             // Not by index: the time of receipt is in the row, and looking up each row costs more than reading all.
-            let from = format!("events_{n} NOT INDEXED WHERE received >= {since}");
-            return Ok(Self { value: column, rows: "count(*)", from, by_index: false });
+            let from = format!("events_{n} NOT INDEXED WHERE received >= {since}{}", and(whose));
+            return Ok(vec![Self { value: column, rows: "count(*)", from, by_index: false }]);
         }
         let any = "SELECT 1 FROM chunk_counts WHERE chunk = ?1 AND what = ?2";
-        if chunk.is_counted() && tx.prepare_cached(any)?.exists(params![n, column])? {
-            let from = format!("chunk_counts WHERE chunk = {n} AND what = '{column}'");
-            return Ok(Self { value: "value", rows: "sum(rows)", from, by_index: true });
-        }
-        Ok(Self { value: column, rows: "count(*)", from: format!("events_{n} WHERE 1"), by_index: true })
+        let counted = chunk.is_counted() && tx.prepare_cached(any)?.exists(params![n, column])?;
+        let part = |whose: Whose| {
+            let by_index = whose != Whose::All;
+            if counted {
+                let whose = whose.counts_term();
+                let from = format!("chunk_counts WHERE chunk = {n} AND what = '{column}' AND {whose}");
+                Self { value: "value", rows: "sum(rows)", from, by_index }
+            } else {
+                Self { value: column, rows: "count(*)", from: format!("events_{n} WHERE 1{}", and(whose)), by_index }
+            }
+        };
+        // One tenant's values are in order, those of all are not: they are merged, unless there are too many.
+        Ok(whose.split(tx, chunk)?.unwrap_or_else(|| vec![whose]).into_iter().map(part).collect())
     }
 
     /// All values.
@@ -76,10 +111,10 @@ impl Grouped {
 }
 
 /// Counts rows, in all and by type; rows without a type count under the empty name.
-fn count_kinds(tx: &Transaction<'_>, chunks: &[Chunk], since: Millis, summary: &mut Summary) -> Result<(), StoreError> {
+fn count_kinds(tx: &Transaction<'_>, parts: &[Grouped], summary: &mut Summary) -> Result<(), StoreError> {
     let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
-    for chunk in chunks {
-        let mut statement = tx.prepare_cached(&Grouped::of(tx, chunk, since, "type")?.all())?;
+    for part in parts {
+        let mut statement = tx.prepare_cached(&part.all())?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let (kind, count) = (string_of(row.get_ref(0)?), row.get::<_, i64>(1)? as u64);
@@ -94,7 +129,7 @@ fn count_kinds(tx: &Transaction<'_>, chunks: &[Chunk], since: Millis, summary: &
     Ok(())
 }
 
-/// The keys of one chunk, in order, with their counts.
+/// The keys of one chunk, or of one tenant in it, in order, with their counts.
 struct Keys {
     sql: String,
     run: VecDeque<(Vec<u8>, u64)>,
@@ -117,13 +152,17 @@ impl Keys {
     }
 }
 
-fn top_keys(tx: &Transaction<'_>, chunks: &[Chunk], since: Millis) -> Result<Vec<(String, u64)>, StoreError> {
+fn top_keys(tx: &Transaction<'_>, parts: &[Grouped]) -> Result<Vec<(String, u64)>, StoreError> {
     let mut sources = Vec::new();
     let mut heads = BinaryHeap::new();
-    for chunk in chunks {
-        let grouped = Grouped::of(tx, chunk, since, "key")?;
-        let run_max = if grouped.by_index { (KEYS_HELD / chunks.len()).clamp(16, 1_024) } else { KEYS_READ };
-        let mut keys = Keys { sql: grouped.run(), run: VecDeque::new(), run_max, after: Some(Vec::new()) };
+    let read = parts.iter().filter(|part| !part.by_index).count().max(1);
+    for part in parts {
+        let run_max = if part.by_index {
+            (KEYS_HELD / parts.len()).clamp(16, 1_024)
+        } else {
+            (8 * KEYS_HELD / read).clamp(1_024, KEYS_READ)
+        };
+        let mut keys = Keys { sql: part.run(), run: VecDeque::new(), run_max, after: Some(Vec::new()) };
         if let Some(key) = keys.front(tx)? {
             heads.push(Reverse((key.to_vec(), sources.len())));
         }
@@ -157,10 +196,17 @@ fn keep(top: &mut BinaryHeap<(Reverse<u64>, Vec<u8>)>, sum: Option<(Vec<u8>, u64
     }
 }
 
-fn count_facts(tx: &Transaction<'_>, stream: i64, since: Millis, summary: &mut Summary) -> Result<(), StoreError> {
+fn count_facts(
+    tx: &Transaction<'_>,
+    stream: i64,
+    scope: Scope,
+    since: Millis,
+    summary: &mut Summary,
+) -> Result<(), StoreError> {
+    let whose = scope.lead();
     let by = |column: &str, limit: usize| -> Result<Vec<(String, u64)>, StoreError> {
         let sql = format!(
-            "SELECT {column}, count(*) FROM anomalies WHERE stream = ?1 AND received >= ?2
+            "SELECT {column}, count(*) FROM anomalies WHERE stream = ?1 AND {whose} AND received >= ?2
              GROUP BY {column} ORDER BY count(*) DESC, {column} LIMIT {limit}"
         );
         let mut statement = tx.prepare_cached(&sql)?;
@@ -172,8 +218,8 @@ fn count_facts(tx: &Transaction<'_>, stream: i64, since: Millis, summary: &mut S
     summary.anomalies_by_severity = by("severity", KINDS)?;
     summary.top_keys_by_anomalies = by("key", TOP)?;
     summary.anomalies = summary.anomalies_by_severity.iter().map(|(_, count)| count).sum();
-    let letters = "SELECT count(*) FROM dead_letters WHERE stream = ?1 AND received >= ?2";
-    let letters: i64 = tx.prepare_cached(letters)?.query_row([stream, since], |row| row.get(0))?;
+    let letters = format!("SELECT count(*) FROM dead_letters WHERE stream = ?1 AND {whose} AND received >= ?2");
+    let letters: i64 = tx.prepare_cached(&letters)?.query_row([stream, since], |row| row.get(0))?;
     summary.dead_letters = letters as u64;
     Ok(())
 }

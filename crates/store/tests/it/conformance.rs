@@ -176,8 +176,8 @@ pub(crate) fn every_byte_comes_back(new: New) {
         .collect();
     commit_blocks(&*store, &[block(SIGNALS, 0, 0, 7, &rows)]);
     let mut at = 0;
-    let mut each = |record: &event::Record<'_>, partition: u32| {
-        let row = &rows[at];
+    let mut each = |scanned: &store::Scanned<'_>| {
+        let (row, record, partition) = (&rows[at], scanned.record, scanned.partition);
         assert_eq!((partition, record.offset, record.time, record.received_at), (0, at as u64, row.time, 7));
         assert_eq!((record.key, record.kind, record.id), (&*row.key, &*row.kind, &*row.id));
         assert_eq!((record.data, record.headers), (&*row.data, &*row.headers));
@@ -213,7 +213,7 @@ pub(crate) fn a_scan_goes_up_in_every_partition_and_stops_when_told(new: New) {
         assert_eq!(offsets, (0..next[partition as usize]).collect::<Vec<_>>());
     }
     let mut seen = 0;
-    let mut each = |_: &event::Record<'_>, _: u32| {
+    let mut each = |_: &store::Scanned<'_>| {
         seen += 1;
         if seen == 13 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
@@ -234,7 +234,7 @@ pub(crate) fn expiry_drops_whole_chunks_only(new: New) {
         assert_eq!(offsets, (first_left..24).collect::<Vec<_>>());
         let query = EventQuery { stream: Some("signals".into()), limit: 100, count: true, ..EventQuery::default() };
         assert_eq!(store.events(&query).unwrap().total, Some(24 - first_left));
-        assert_eq!(store.summary("signals", 0).unwrap().events, 24 - first_left);
+        assert_eq!(store.summary("signals", None, 0).unwrap().events, 24 - first_left);
     };
     check(3, 0, 0);
     check(4, 10, 10);

@@ -71,6 +71,21 @@ pub(crate) fn row(n: i64) -> Row {
     }
 }
 
+/// The same row, of a tenant: said by a header before what headers it has.
+pub(crate) fn of(tenant: &str, row: Row) -> Row {
+    let mut headers = Vec::new();
+    if !tenant.is_empty() {
+        event::headers::put(&mut headers, event::headers::TENANT, tenant.as_bytes());
+    }
+    headers.extend(row.headers);
+    Row { headers, ..row }
+}
+
+/// The tenant that encoded headers name.
+pub(crate) fn tenant_of(headers: &[u8]) -> &str {
+    std::str::from_utf8(event::headers::get(headers, event::headers::TENANT).unwrap_or_default()).unwrap()
+}
+
 pub(crate) fn block(stream: StreamId, partition: u32, first: u64, received: i64, rows: &[Row]) -> Block {
     let mut builder = BlockBuilder::default();
     for row in rows {
@@ -104,6 +119,7 @@ pub(crate) fn fill(store: &dyn Store, count: u64, each: u64) {
 
 pub(crate) fn anomaly(n: u64) -> Anomaly {
     Anomaly {
+        tenant: String::new(),
         id: format!("anomaly-{n}"),
         rule: format!("rule-{}", n % 2),
         severity: Severity::ALL[n as usize % 3],
@@ -121,6 +137,7 @@ pub(crate) fn anomaly(n: u64) -> Anomaly {
 
 pub(crate) fn dead_letter(n: u64) -> DeadLetter {
     DeadLetter {
+        tenant: String::new(),
         id: format!("letter-{n}"),
         stream: NAMES[n as usize % 2].to_owned(),
         partition: 0,
@@ -143,8 +160,9 @@ pub(crate) fn snapshot(partition: u32, offset: u64, state: &[u8]) -> Snapshot {
 /// Everything that `scan` gives of a stream: partition, offset, data.
 pub(crate) fn scanned(store: &dyn Store, stream: &str) -> Vec<(u32, u64, Vec<u8>)> {
     let mut rows = Vec::new();
-    let mut each = |record: &event::Record<'_>, partition: u32| {
-        rows.push((partition, record.offset, record.data.to_vec()));
+    let mut each = |row: &store::Scanned<'_>| {
+        assert_eq!(row.tenant, row.record.tenant(), "offset {}", row.record.offset);
+        rows.push((row.partition, row.record.offset, row.record.data.to_vec()));
         std::ops::ControlFlow::Continue(())
     };
     store.scan(stream, &mut each).unwrap();

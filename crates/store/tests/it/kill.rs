@@ -88,6 +88,6 @@ fn check(path: &Path, at_least: u64) -> u64 {
     assert_eq!(anomalies.total, position / ROWS);
     let page = store.events(&EventQuery { limit: 1, count: true, ..EventQuery::default() }).unwrap();
     assert_eq!(page.total, Some(position - first), "what the chunks say is what they hold");
-    assert_eq!(store.summary("signals", 0).unwrap().events, position - first);
+    assert_eq!(store.summary("signals", None, 0).unwrap().events, position - first);
     position
 }

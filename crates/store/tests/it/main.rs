@@ -1,4 +1,4 @@
-//! Tests of the store: what every back end must do (`conformance`, `pages`), and what is SQLite's own.
+//! Tests of the store: what every back end must do (`conformance`, `pages`, `tenants`), and what is SQLite's own.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
@@ -8,3 +8,5 @@ mod kill;
 mod model;
 mod pages;
 mod sqlite;
+mod tenants;
+mod upgrade;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use event::Block;
 use store::query::{EventPage, EventQuery, EventRow, Order, Start, Summary};
 
-use crate::data::NAMES;
+use crate::data::{NAMES, tenant_of};
 
 /// All rows, in no order.
 #[derive(Clone, Debug, Default)]
@@ -37,7 +37,7 @@ impl Model {
             .rows
             .iter()
             .filter(|r| is(&query.stream, &r.stream) && is(&query.key, &r.key) && is(&query.kind, &r.kind))
-            .filter(|r| is(&query.id, &r.id))
+            .filter(|r| is(&query.id, &r.id) && is(&query.tenant, tenant_of(&r.headers)))
             .filter(|r| query.from.is_none_or(|t| r.time >= t) && query.to.is_none_or(|t| r.time <= t))
             .collect();
         let total = rows.len() as u64;
@@ -62,8 +62,9 @@ impl Model {
         EventPage { rows, more: rest.len() > query.limit, total: query.count.then_some(total) }
     }
 
-    pub(crate) fn summary(&self, stream: &str, since: i64) -> Summary {
-        let rows = || self.rows.iter().filter(|r| r.stream == stream && r.received_at >= since);
+    pub(crate) fn summary(&self, stream: &str, tenant: Option<&str>, since: i64) -> Summary {
+        let own = |r: &&EventRow| tenant.is_none_or(|tenant| tenant == tenant_of(&r.headers));
+        let rows = || self.rows.iter().filter(|r| r.stream == stream && r.received_at >= since).filter(own);
         let mut top_keys = counted(rows().map(|r| &r.key).filter(|key| !key.is_empty()));
         top_keys.truncate(10);
         Summary {

@@ -12,21 +12,28 @@ use crate::model::Model;
 const KEYS: [&str; 6] = ["", "a", "b", "B", "κ🔑", "a\0b"];
 const KINDS: [&str; 4] = ["", "login", "click", "Login"];
 const IDS: [&str; 4] = ["", "1", "01", "x"];
+const TENANTS: [&str; 4] = ["", "", "a", "b"];
 
 /// One commit: for some stream and partition some rows.
 type Load = Vec<(usize, u32, Vec<Row>)>;
 
 fn rows() -> impl Strategy<Value = Vec<Row>> {
-    let row = (0..12_i64, select(&KEYS[..]), select(&KINDS[..]), select(&IDS[..]), any::<u8>());
-    let row = row.prop_map(|(time, key, kind, id, byte)| Row {
-        time,
-        key: key.into(),
-        kind: kind.into(),
-        id: id.into(),
-        data: vec![b'"', byte, b'"'],
-        headers: if byte % 4 == 0 { vec![byte] } else { vec![] },
+    let row = (0..12_i64, select(&KEYS[..]), select(&KINDS[..]), select(&IDS[..]), any::<u8>(), select(&TENANTS[..]));
+    let row = row.prop_map(|(time, key, kind, id, byte, tenant)| {
+        let row = Row {
+            time,
+            key: key.into(),
+            kind: kind.into(),
+            id: id.into(),
+            data: vec![b'"', byte, b'"'],
+            headers: if byte % 4 == 0 { vec![byte] } else { vec![] },
+        };
+        (tenant, row)
     });
-    prop::collection::vec(row, 1..20)
+    // Some requests are of the default tenant alone, so that every store begins without tenants, or stays so.
+    (prop::collection::vec(row, 1..20), any::<bool>()).prop_map(|(rows, mixed)| {
+        rows.into_iter().map(|(tenant, row)| of(if mixed { tenant } else { "" }, row)).collect()
+    })
 }
 
 fn load() -> impl Strategy<Value = Load> {
@@ -36,8 +43,10 @@ fn load() -> impl Strategy<Value = Load> {
 fn question() -> impl Strategy<Value = EventQuery> {
     let maybe = |values: &'static [&'static str]| prop::option::weighted(0.3, select(values).prop_map(str::to_owned));
     let time = || prop::option::weighted(0.4, -1..14_i64);
-    let filters = (maybe(&NAMES), maybe(&KEYS), maybe(&KINDS), maybe(&IDS), time(), time());
+    let tenant = prop::option::weighted(0.6, select(&["", "a", "b", "nobody"][..]).prop_map(str::to_owned));
+    let filters = (maybe(&NAMES), maybe(&KEYS), maybe(&KINDS), maybe(&IDS), time(), time(), tenant);
     (filters, any::<bool>(), 0..30_u64, 1..40_usize).prop_map(|(f, up, skip, limit)| EventQuery {
+        tenant: f.6,
         stream: f.0,
         key: f.1,
         kind: f.2,
@@ -52,7 +61,7 @@ fn question() -> impl Strategy<Value = EventQuery> {
 }
 
 /// Commits a load, each part as its own block.
-fn put(store: &dyn Store, model: &mut Model, next: &mut [[u64; 3]; 2], received: i64, load: &Load) {
+pub(crate) fn put(store: &dyn Store, model: &mut Model, next: &mut [[u64; 3]; 2], received: i64, load: &Load) {
     for (stream, partition, rows) in load {
         let first = &mut next[*stream][*partition as usize];
         let block = block(StreamId(*stream as u16), *partition, *first, received, rows);
@@ -63,14 +72,14 @@ fn put(store: &dyn Store, model: &mut Model, next: &mut [[u64; 3]; 2], received:
 }
 
 /// The store's page as the model would give it: when it was stored is the store's own affair.
-fn asked(store: &dyn Store, query: &EventQuery) -> EventPage {
+pub(crate) fn asked(store: &dyn Store, query: &EventQuery) -> EventPage {
     let mut page = store.events(query).unwrap();
     page.rows.iter_mut().for_each(|row| row.stored_at = 0);
     page
 }
 
 /// Walks all pages from the start on, each after the last row of the one before.
-fn walk(store: &dyn Store, query: &EventQuery) -> Vec<EventRow> {
+pub(crate) fn walk(store: &dyn Store, query: &EventQuery) -> Vec<EventRow> {
     let mut query = EventQuery { start: Start::Skip(0), ..query.clone() };
     let mut rows: Vec<EventRow> = Vec::new();
     loop {
@@ -103,8 +112,9 @@ pub(crate) fn any_question_is_answered_as_by_the_model(new: New) {
             let all = EventQuery { start: Start::Skip(0), limit: usize::MAX, ..query.clone() };
             prop_assert_eq!(walk(&*store, query), model.events(&all).rows, "walking {:?}", query);
         }
-        for stream in NAMES {
-            prop_assert_eq!(store.summary(stream, since).unwrap(), model.summary(stream, since), "since {}", since);
+        for (stream, tenant) in NAMES.iter().flat_map(|s| [None, Some(""), Some("a"), Some("nobody")].map(|t| (s, t))) {
+            let expected = model.summary(stream, tenant, since);
+            prop_assert_eq!(store.summary(stream, tenant, since).unwrap(), expected, "{:?} since {}", tenant, since);
         }
     });
 }
@@ -123,7 +133,7 @@ pub(crate) fn a_stream_of_many_types_is_still_in_order(new: New) {
         let all = EventQuery { limit: usize::MAX, ..query.clone() };
         assert_eq!(walk(&*store, &query), model.events(&all).rows);
     }
-    assert_eq!(store.summary("signals", 0).unwrap(), model.summary("signals", 0));
+    assert_eq!(store.summary("signals", None, 0).unwrap(), model.summary("signals", None, 0));
 }
 
 pub(crate) fn runs_longer_than_one_reading_are_whole(new: New) {

@@ -8,25 +8,25 @@ use store::sqlite::{SqliteSettings, SqliteStore};
 use store::{Commit, Store, StoreError};
 
 use crate::data::*;
-use crate::{conformance, pages};
+use crate::{conformance, pages, tenants};
 
 /// A file in a folder that goes away with it.
-struct File {
+pub(crate) struct File {
     folder: tempfile::TempDir,
     settings: SqliteSettings,
 }
 
 impl File {
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("store.db")
     }
 
-    fn store(&self) -> Result<SqliteStore, StoreError> {
+    pub(crate) fn store(&self) -> Result<SqliteStore, StoreError> {
         SqliteStore::open(&self.path(), catalog(), self.settings.clone())
     }
 
     /// Another program's connection to the file.
-    fn shell(&self) -> Connection {
+    pub(crate) fn shell(&self) -> Connection {
         Connection::open(self.path()).unwrap()
     }
 }
@@ -37,7 +37,7 @@ impl Database for File {
     }
 }
 
-fn file(shape: Shape) -> File {
+pub(crate) fn file(shape: Shape) -> File {
     let settings = SqliteSettings {
         chunk_rows: shape.chunk_rows,
         index_after_ms: if shape.index_early { 0 } else { i64::MAX },
@@ -74,6 +74,10 @@ conforms! {
         any_question_is_answered_as_by_the_model
         a_stream_of_many_types_is_still_in_order
         runs_longer_than_one_reading_are_whole;
+    tenants:
+        tenants_with_equal_keys_types_and_ids_see_only_their_own
+        more_tenants_than_are_merged_are_still_in_order_and_apart
+        a_commit_that_fails_gives_no_tenant_the_number_of_another;
 }
 
 #[test]
@@ -100,7 +104,7 @@ fn a_file_of_a_newer_version_is_refused() {
     fill(&file.store().unwrap(), 3, 3);
     file.shell().pragma_update(None, "user_version", 99).unwrap();
     assert!(matches!(file.store(), Err(StoreError::Incompatible(why)) if why.contains("newer")));
-    file.shell().pragma_update(None, "user_version", 1).unwrap();
+    file.shell().pragma_update(None, "user_version", 2).unwrap();
     assert_eq!(scanned(&file.store().unwrap(), "signals").len(), 3);
 }
 
@@ -165,6 +169,29 @@ fn the_view_shows_all_rows_to_a_shell() {
 }
 
 #[test]
+fn chunks_know_tenants_from_the_first_one_on() {
+    let file = file(Shape { chunk_rows: 100, index_early: true });
+    let store = file.store().unwrap();
+    let chunks = || -> Vec<(i64, bool)> {
+        let shell = file.shell();
+        let mut statement = shell.prepare("SELECT rows, tenants FROM chunks ORDER BY n").unwrap();
+        let rows = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?))).unwrap();
+        rows.map(Result::unwrap).collect()
+    };
+    fill(&store, 7, 7);
+    assert_eq!(chunks(), [(7, false)]);
+    let rows: Vec<Row> = (0..9).map(|n| of(["", "", "a"][n % 3], row(n as i64))).collect();
+    commit_blocks(&store, &[block(SIGNALS, 0, 7, 1, &rows)]);
+    commit_blocks(&store, &[block(SIGNALS, 0, 16, 1, &[row(1)])]);
+    assert_eq!(chunks(), [(9, false), (8, true)], "the first row of a tenant began a new one");
+    let view = "SELECT tenant, count(*), min(off) FROM events GROUP BY tenant ORDER BY tenant";
+    let shell = file.shell();
+    let mut statement = shell.prepare(view).unwrap();
+    let rows = statement.query_map([], |r| Ok((r.get::<_, String>(0)?, r.get(1)?, r.get(2)?))).unwrap();
+    assert_eq!(rows.map(Result::unwrap).collect::<Vec<_>>(), [(String::new(), 14, 0), ("a".to_owned(), 3, 9)]);
+}
+
+#[test]
 fn dropped_chunks_give_their_space_to_new_rows() {
     let mut file = file(Shape { chunk_rows: 500, index_early: false });
     file.settings.checkpoint_bytes = 1 << 20;
@@ -203,4 +230,24 @@ fn a_page_of_huge_events_ends_early_and_says_so() {
     commit_blocks(&store, &[block(SIGNALS, 0, 0, 1, &rows)]);
     let page = store.events(&EventQuery { limit: 50, ..EventQuery::default() }).unwrap();
     assert!(page.more && (30..40).contains(&page.rows.len()), "{} rows", page.rows.len());
+}
+
+#[test]
+fn the_page_about_the_file_names_every_table_and_column() {
+    let page = include_str!("../../../../docs/store.md");
+    let file = file(Shape { chunk_rows: 10, index_early: true });
+    commit_blocks(&file.store().unwrap(), &[block(SIGNALS, 0, 0, 1, &[of("a", row(1))])]);
+    let shell = file.shell();
+    let sql = "SELECT t.name, c.name FROM pragma_table_list t JOIN pragma_table_info(t.name) c
+               WHERE t.schema = 'main' AND t.name NOT LIKE 'sqlite%'";
+    let mut statement = shell.prepare(sql).unwrap();
+    let columns = statement.query_map([], |r| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?))).unwrap();
+    let columns: Vec<_> = columns.map(Result::unwrap).collect();
+    assert!(columns.len() > 60, "{columns:?}");
+    for (table, column) in columns {
+        assert!(page.contains(&format!("`{table}`")), "{table}");
+        assert!(page.contains(&format!("`{column}`")), "{table}.{column}");
+    }
+    let version: i64 = shell.query_row("PRAGMA user_version", [], |r| r.get(0)).unwrap();
+    assert!(page.contains(&format!("now {version}. ")) && page.contains(&format!("| {version} | ")), "{version}");
 }

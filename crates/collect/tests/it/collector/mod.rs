@@ -46,7 +46,8 @@ impl Collector {
 /// The collector's routes in front of an intake; `hindrance` is what keeps the process from its work.
 fn router(intake: Arc<Intake>, settings: CollectorSettings, hindrance: Option<&'static str>) -> Router {
     let hindrance = Arc::new(move || hindrance.map(str::to_owned));
-    api::with_manners(collect::collector(intake, settings, hindrance).unwrap())
+    let routes = collect::collector(intake, settings, hindrance).unwrap();
+    api::with_manners(routes.doors.merge(routes.figures).merge(routes.open))
 }
 
 async fn send(router: &Router, method: &str, path: &str, headers: &[(&str, &str)], body: Body) -> Answer {
@@ -55,10 +56,9 @@ async fn send(router: &Router, method: &str, path: &str, headers: &[(&str, &str)
         request = request.header(*name, *value);
     }
     let (head, body) = router.clone().oneshot(request.body(body).unwrap()).await.unwrap().into_parts();
-    let body = to_bytes(body, 64 << 20).await.unwrap();
-    let body =
-        serde_json::from_slice(&body).unwrap_or_else(|_| panic!("no JSON: {:?}", String::from_utf8_lossy(&body)));
-    Answer { status: head.status.as_u16(), headers: head.headers, body }
+    let raw = to_bytes(body, 64 << 20).await.unwrap();
+    let body = serde_json::from_slice(&raw).unwrap_or_else(|_| panic!("no JSON: {:?}", String::from_utf8_lossy(&raw)));
+    Answer { status: head.status.as_u16(), headers: head.headers, body, raw }
 }
 
 /// The event of the interface's own README, with an id of this number.

@@ -29,7 +29,7 @@ async fn health_is_healthy_degraded_or_unhealthy_for_a_reason() {
     let calm = Said::default();
     let cases: [(Said, Option<&'static str>, u16, &str, &str); 5] = [
         (calm, None, 200, "healthy", ""),
-        (Said { queue_len: APPEND_QUEUE_LEN * 9 / 10, ..calm }, None, 200, "degraded", "90 % of what may wait"),
+        (Said { queue_len: APPEND_QUEUE_LEN * 9 / 20, ..calm }, None, 200, "degraded", "90 % of what may wait"),
         (Said { queue_bytes: APPEND_QUEUE_BYTES, ..calm }, None, 200, "degraded", "100 %"),
         (Said { lost: 3, ..calm }, None, 200, "degraded", "3 records were lost"),
         (calm, Some("the engine failed: no room"), 503, "unhealthy", "the engine failed"),
@@ -137,10 +137,11 @@ fn the_document_says_what_the_collector_does() {
     let statuses = |path: &str, method: &str| -> Vec<String> {
         document["paths"][path][method]["responses"].as_object().unwrap().keys().cloned().collect()
     };
-    assert_eq!(statuses("/api/v1/collect", "post"), ["200", "207", "400", "413", "415", "422", "429", "500", "503"]);
+    let collect = ["200", "207", "400", "401", "403", "408", "409", "413", "415", "422", "429", "500", "503"];
+    assert_eq!(statuses("/api/v1/collect", "post"), collect);
     assert_eq!(statuses("/api/v1/health", "get"), ["200", "503"]);
-    assert_eq!(statuses("/api/v1/metrics", "get"), ["200"]);
-    assert_eq!(statuses("/api/v1/test/events", "post"), ["200", "422", "429", "500", "503"]);
+    assert_eq!(statuses("/api/v1/metrics", "get"), ["200", "401", "403"]);
+    assert_eq!(statuses("/api/v1/test/events", "post"), ["200", "401", "403", "422", "429", "500", "503"]);
     let event = &document["components"]["schemas"]["LearningEvent"];
     let required = ["event_id", "learner_id", "tenant_id", "event_type", "timestamp", "source_service"];
     assert_eq!(event["required"], json!(required));

@@ -17,7 +17,7 @@ use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse
 use tonic_reflection::pb::v1alpha as old;
 use tonic_types::StatusExt;
 
-use super::door::{Door, batch};
+use super::door::{Door, batch, until};
 
 fn of(service: &str) -> HealthCheckRequest {
     HealthCheckRequest { service: service.to_owned() }
@@ -133,9 +133,7 @@ async fn a_closing_door_answers_what_is_in_flight_and_ends_every_call() {
     idle.acked(1).await;
     let stored = PublishRequest { ack: AckLevel::Stored.into(), ..batch(1, "{}") };
     let waiting = door.call([stored]).await;
-    while door.house.intake.stats().accepted() < 2 {
-        tokio::task::yield_now().await;
-    }
+    until("it is in the log and counted", || door.house.intake.stats().accepted() == 2).await;
     let mut reflection = ServerReflectionClient::with_origin(door.http.clone(), door.origin.clone());
     let mut answers = reflection.server_reflection_info(stream::pending()).await.unwrap().into_inner();
 

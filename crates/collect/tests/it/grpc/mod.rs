@@ -1,6 +1,6 @@
 //! The gRPC door over a real connection, with the client that the `.proto` makes.
 
 mod around;
-mod door;
+pub(crate) mod door;
 mod publish;
 mod refusals;

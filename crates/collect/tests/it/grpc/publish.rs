@@ -1,24 +1,10 @@
 //! What a sender is told of its batches: cumulatively, in order, and never more than is true.
 
-use std::time::Duration;
-
 use collect::grpc::pb::{AckLevel, Format, Position, PublishBatchRequest, PublishRequest};
 use event::limits::GRPC_IN_FLIGHT_MAX;
 
-use super::door::{Door, batch};
+use super::door::{Door, LIMIT, batch, until};
 use crate::house::House;
-
-const LIMIT: Duration = Duration::from_secs(10);
-
-/// Waits until something holds of the house.
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let looking = async {
-        while !holds() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(LIMIT, looking).await.unwrap_or_else(|_| panic!("waited in vain: {what}"));
-}
 
 /// The data of every record of a stream, in no order.
 fn data(house: &House, stream: &str) -> Vec<String> {
@@ -110,10 +96,13 @@ async fn so_many_batches_are_in_flight_and_no_more() {
             tokio::task::yield_now().await;
         }
     };
-    let all = tokio::select! {
-        all = call.acked(total) => all,
-        () = committing => unreachable!(),
+    let acknowledged = async {
+        tokio::select! {
+            all = call.acked(total) => all,
+            () = committing => unreachable!(),
+        }
     };
+    let all = tokio::time::timeout(LIMIT, acknowledged).await.expect("all are acknowledged");
     assert_eq!((all.accepted, all.ack()), (total, AckLevel::Stored));
 }
 

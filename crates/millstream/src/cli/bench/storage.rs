@@ -17,7 +17,7 @@ use super::child::TempDir;
 use super::client::micros;
 use super::{Figure, Setup, events, say};
 use crate::config::{self, Source};
-use crate::wiring;
+use crate::{processing, wiring};
 
 /// Appends under way at the same time, as if by so many connections.
 const IN_FLIGHT: usize = 64;
@@ -56,7 +56,7 @@ fn batches(log: &DiskLog, catalog: &Catalog, stream: StreamId) -> anyhow::Result
     let sift = |template: &events::Template| {
         let body = Bytes::copy_from_slice(&template.bytes[template.body_at..]);
         let hasher = log.id_hasher();
-        let envelope = Envelope { format: Format::Json, request_id: "", now, keyless_partition: 0, hasher };
+        let envelope = Envelope { tenant: "", format: Format::Json, request_id: "", now, keyless_partition: 0, hasher };
         Ok(sifter.sift(&body, envelope)?.batch)
     };
     events::requests("bench", "/", BATCH, 600, now).iter().map(sift).collect()
@@ -74,7 +74,7 @@ fn append(log: &Arc<DiskLog>, catalog: &Catalog, stream: StreamId, limit: Durati
             events += 1;
             draft.id_hash = log.id_hasher().hash(&events.to_le_bytes());
         }
-        waiting.push_back((clock.elapsed(), log.append(Append { batches: vec![batch], ack: Ack::Durable })?));
+        waiting.push_back((clock.elapsed(), log.append(Append { batches: vec![batch], lane: 0, ack: Ack::Durable })?));
         if waiting.len() == IN_FLIGHT {
             answer(&clock, &mut waiting, &mut latency_us)?;
         }
@@ -159,7 +159,7 @@ fn commit(
             }
             at.insert(partition, to);
         }
-        let commit = Commit { consumer: wiring::CONSUMER, moves, blocks: &blocks, ..Commit::default() };
+        let commit = Commit { consumer: processing::CONSUMER, moves, blocks: &blocks, ..Commit::default() };
         let began = clock.elapsed();
         store.commit(&commit)?;
         let took = clock.elapsed().saturating_sub(began);
