@@ -44,7 +44,9 @@ async fn post_events(
     let key = Key::of(&head.headers)?;
     let caller = Caller::from_extensions(&head.extensions);
     let tenant = caller.writes_as();
-    let mut held = intake.bodies().hold(intake.lane(tenant));
+    let lane = intake.lane(tenant);
+    intake.pressure().hold_back(lane).await;
+    let mut held = intake.bodies().hold(lane);
     let body = plain_body(&head, body, &mut held).await?;
     let request_id = head.extensions.get::<RequestId>().map_or("", |id| &id.0);
     let turn = held.take_turn();

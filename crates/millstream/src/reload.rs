@@ -19,7 +19,8 @@ use store::Store;
 use crate::config::{self, BadConfig, Settings};
 use crate::processing::Processing;
 use crate::quotas;
-use crate::routes::{self, Swap};
+use crate::routes;
+use crate::server::Swap;
 use crate::server::tls::Tls;
 
 /// What can change while everything runs, as the first step of a key's path; what else changes needs a new process.

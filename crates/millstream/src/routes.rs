@@ -1,17 +1,14 @@
 //! Which routes there are, and which key each asks for. Built whole from parts that stay and settings that change, so that
 //! a reload either has all of it or nothing.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use anyhow::Context;
 use api::keys::{Guard, Keys, Need};
-use arc_swap::ArcSwap;
 use axum::Router;
-use axum::extract::Request;
+use collect::gate::{self, Limit};
 use collect::grpc::Grpc;
-use collect::{CollectorSettings, Hindrance, Intake, gate};
-use tower::ServiceExt;
+use collect::{CollectorSettings, Hindrance, Intake};
 
 use crate::config::Access;
 use crate::docs;
@@ -63,12 +60,14 @@ impl Parts {
             clients = clients.merge(guard(Need::Read, query.clone()));
         }
         if let Some(DoorParts { intake, hindrance, grpc }) = &self.doors {
+            let limits = access.limits().iter().any(|(_, limit)| *limit != Limit::default());
+            let limited = |doors| if limits { gate::around(doors, intake.clone()) } else { doors };
             let collector = collect::collector(intake.clone(), collect, hindrance.clone());
             let collector = collector.context("the collector cannot start")?;
             let doors =
                 collect::router(intake.clone()).merge(collector.doors).merge(collect::grpc::router(grpc.clone()));
             clients = clients
-                .merge(guard(Need::Write, gate::around(doors, intake.clone())))
+                .merge(guard(Need::Write, limited(doors)))
                 .merge(collect::grpc::open_router(grpc.clone()))
                 .merge(guard(Need::Read, collector.figures))
                 .merge(collector.open);
@@ -87,31 +86,5 @@ impl Parts {
             clients = clients.layer(cors::layer(&access.cors)?);
         }
         Ok(Routes { clients, admin })
-    }
-}
-
-/// A router that another one can take the place of while requests come; those under way end where they began.
-#[derive(Clone)]
-pub(crate) struct Swap(Arc<ArcSwap<Router>>);
-
-impl Swap {
-    /// Begins with this one.
-    pub(crate) fn new(router: Router) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(router)))
-    }
-
-    /// Puts another in its place.
-    pub(crate) fn put(&self, router: Router) {
-        self.0.store(Arc::new(router));
-    }
-
-    /// As a router for a listener.
-    pub(crate) fn router(&self) -> Router {
-        let current = self.0.clone();
-        let answer = move |request: Request| {
-            let router = Router::clone(&current.load());
-            async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {})) }
-        };
-        Router::new().fallback_service(tower::service_fn(answer))
     }
 }

@@ -26,9 +26,9 @@ use crate::emitter::{self, Control};
 use crate::figures::Figures;
 use crate::processing::{CONSUMER, Processing};
 use crate::reload::{Load, Reloader};
-use crate::routes::{self, DoorParts, Swap};
+use crate::routes::{self, DoorParts};
 use crate::server::tls::Tls;
-use crate::server::{Bounds, Server};
+use crate::server::{Bounds, Server, Swap};
 use crate::telemetry::VERSION;
 use crate::{gauges, quotas, reload};
 
@@ -131,7 +131,7 @@ pub(crate) fn start(
         admin_is_local: settings.admin.ip().is_loopback(),
     };
     let routes = parts.build(&settings.access, settings.collect)?;
-    let (at_clients, at_admin) = (Swap::new(routes.clients), Swap::new(routes.admin));
+    let (at_clients, at_admin) = (Swap::from(routes.clients), Swap::from(routes.admin));
     let reloader = Arc::new(Reloader {
         load,
         parts,
@@ -150,8 +150,8 @@ pub(crate) fn start(
     let _ = handle.set(Arc::downgrade(&reloader));
 
     // The doors open last, when everything behind them stands.
-    let admin = Server::start_with(doors.admin, at_admin.router(), None, Bounds::admin())?;
-    let clients = Server::start(doors.clients, at_clients.router(), tls)?;
+    let admin = Server::start_with(doors.admin, at_admin, None, Bounds::admin())?;
+    let clients = Server::start(doors.clients, at_clients, tls)?;
     Ok(App { figures, processing, reloader, log, clients, admin })
 }
 

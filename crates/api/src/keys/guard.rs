@@ -60,13 +60,11 @@ impl Guard {
 
     /// Puts itself in front of all routes of a router: what comes through carries its [`Caller`].
     pub fn around(self, router: Router) -> Router {
-        router.route_layer(from_fn_with_state(self, enter))
+        // Without keys everybody is who they are without asking.
+        if self.keys.is_empty() { router } else { router.route_layer(from_fn_with_state(self, enter)) }
     }
 
     fn caller(&self, request: &Request) -> Result<Caller, ApiError> {
-        if self.keys.is_empty() {
-            return Ok(Caller::open());
-        }
         let refused = |code, message: &str| ApiError::new(StatusCode::UNAUTHORIZED, code, message);
         let known = match presented(request.headers()) {
             Presented::Key(key) => self.keys.find(&key),

@@ -27,7 +27,9 @@ pub(super) async fn collect(State(desk): State<Arc<Desk>>, request: Request) -> 
     let key = Key::of(&head.headers)?;
     let caller = Caller::from_extensions(&head.extensions);
     let tenant = caller.writes_as();
-    let mut held = desk.intake.bodies().hold(desk.intake.lane(tenant));
+    let lane = desk.intake.lane(tenant);
+    desk.intake.pressure().hold_back(lane).await;
+    let mut held = desk.intake.bodies().hold(lane);
     let body = http::plain_body(&head, body, &mut held).await?;
     let turn = held.take_turn();
     let keyed = Keyed { key, tenant, path: head.uri.path(), ack: Ack::Durable, format: Format::Json, body };

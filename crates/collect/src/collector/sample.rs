@@ -54,6 +54,7 @@ pub(super) async fn test_events(
     let (head, _) = request.into_parts();
     let caller = Caller::from_extensions(&head.extensions);
     let tenant = caller.writes_as();
+    desk.intake.pressure().hold_back(desk.intake.lane(tenant)).await;
     let began = desk.intake.clock().elapsed();
     let (mut accepted, mut rejected, mut made) = (0, 0, 0);
     while made < count {

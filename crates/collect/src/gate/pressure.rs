@@ -107,6 +107,15 @@ impl Pressure {
         self.lanes[slot(lane)].sent.fetch_add(events, Relaxed);
     }
 
+    /// Holds a request of this lane back. Before its body is read: so that what is held back lies with its sender.
+    pub(crate) async fn hold_back(&self, lane: u32) {
+        let delay = self.delay(lane);
+        if !delay.is_zero() {
+            #[expect(clippy::disallowed_methods, reason = "to let time pass is what this is for")]
+            tokio::time::sleep(delay).await;
+        }
+    }
+
     /// For how long a request of this lane is held back now.
     pub fn delay(&self, lane: u32) -> Duration {
         let delay_ms = self.delay_ms.load(Relaxed);

@@ -153,6 +153,7 @@ impl Collector {
         let stream = self.intake.find(&batch.stream)?;
         let (ack, format) = (translate::ack(batch.ack)?, translate::format(batch.format)?);
         let body = batch.events;
+        self.intake.pressure().hold_back(self.intake.lane(tenant)).await;
         Ok(self.intake.accept(Accept { tenant, stream, body, format, ack, request_id, ids: None }).await?)
     }
 }

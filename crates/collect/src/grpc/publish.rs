@@ -9,6 +9,7 @@ use event::StreamId;
 use event::limits::{GRPC_IN_FLIGHT_MAX, REJECTED_LISTED_MAX};
 use futures_util::stream::FuturesOrdered;
 use futures_util::{Stream, StreamExt};
+use tokio::time::Sleep;
 use tonic::{Request, Status, Streaming};
 
 use super::meter::Meter;
@@ -34,6 +35,8 @@ pub(super) struct Publishing {
     /// The sequence of the batch before.
     sequence: u64,
     in_flight: FuturesOrdered<Answer>,
+    /// The wait of the next batch for pressure to pass: `None` before it was looked at, `Some(None)` when it is over.
+    pause: Option<Option<Pin<Box<Sleep>>>>,
     /// Set once nothing more is read: how the call ends when everything in flight is answered.
     end: Option<Result<(), Status>>,
 }
@@ -44,18 +47,33 @@ impl Publishing {
         let caller = Caller::from_extensions(&extensions);
         let (meter, request_id) = (extensions.remove(), extensions.remove());
         let in_flight = FuturesOrdered::new();
-        Self { intake, caller, requests, meter, request_id, stream: None, sequence: 0, in_flight, end: None }
+        Self {
+            intake,
+            caller,
+            requests,
+            meter,
+            request_id,
+            stream: None,
+            sequence: 0,
+            in_flight,
+            pause: None,
+            end: None,
+        }
     }
 
     /// Takes batches while there are some, there is room, and it is our turn. Not reading is what holds the sender back.
     fn read(&mut self, context: &mut Context<'_>) {
         let mut bytes = 0;
         while self.end.is_none() && self.in_flight.len() < GRPC_IN_FLIGHT_MAX {
+            if self.is_held_back(context) {
+                return;
+            }
             if bytes > TURN_BYTES {
                 return context.waker().wake_by_ref();
             }
             match self.requests.poll_next_unpin(context) {
                 Poll::Ready(Some(Ok(batch))) => {
+                    self.pause = None;
                     bytes += batch.events.len();
                     self.take(batch);
                 }
@@ -64,6 +82,21 @@ impl Publishing {
                 Poll::Pending => return,
             }
         }
+    }
+
+    /// Whether the next batch waits for pressure to pass. Once for each batch.
+    fn is_held_back(&mut self, context: &mut Context<'_>) -> bool {
+        let pause = self.pause.get_or_insert_with(|| {
+            let delay = self.intake.pressure().delay(self.intake.lane(self.caller.writes_as()));
+            #[expect(clippy::disallowed_methods, reason = "to let time pass is what this is for")]
+            let pause = (!delay.is_zero()).then(|| Box::pin(tokio::time::sleep(delay)));
+            pause
+        });
+        let waits = pause.as_mut().is_some_and(|pause| pause.as_mut().poll(context).is_pending());
+        if !waits {
+            *pause = None;
+        }
+        waits
     }
 
     fn take(&mut self, batch: pb::PublishRequest) {

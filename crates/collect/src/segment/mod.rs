@@ -58,7 +58,9 @@ async fn take(intake: &Arc<Intake>, request: Request, format: Format<'static>) -
     let key = Key::of(&head.headers)?;
     let caller = Caller::from_extensions(&head.extensions);
     let (tenant, ack) = (caller.writes_as(), Ack::Durable);
-    let mut held = intake.bodies().hold(intake.lane(tenant));
+    let lane = intake.lane(tenant);
+    intake.pressure().hold_back(lane).await;
+    let mut held = intake.bodies().hold(lane);
     let body = plain_body(&head, body, &mut held).await?;
     let request_id = head.extensions.get::<RequestId>().map_or("", |id| &id.0);
     let turn = held.take_turn();

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use axum::Router;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
@@ -19,6 +18,7 @@ use tokio_rustls::server::TlsStream;
 use super::GOODBYE;
 use super::counted::Counted;
 use super::pulse::{Order, Pulse};
+use super::swap::Swap;
 use super::tls::Tls;
 use super::watched::{Protocol, Watched};
 
@@ -50,7 +50,7 @@ const LINGER_BYTES_MAX: u64 = 256 << 10;
 
 /// What all connections of one listener share.
 pub(super) struct Shared {
-    pub(super) router: Router,
+    pub(super) router: Swap,
     pub(super) tls: Option<Arc<Tls>>,
     /// Requests that are not answered yet.
     pub(super) busy: Arc<AtomicUsize>,
@@ -59,7 +59,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(router: Router, tls: Option<Arc<Tls>>) -> Self {
+    pub(super) fn new(router: Swap, tls: Option<Arc<Tls>>) -> Self {
         // Its time-out for a head counts the time before the head too, and knows none before the first: see `Pulse`.
         let mut http1 = http1::Builder::new();
         http1.header_read_timeout(None).max_header_size(HEADER_BYTES_MAX as usize);

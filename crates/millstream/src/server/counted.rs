@@ -7,28 +7,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-use axum::Router;
 use axum::body::Body as AxumBody;
 use axum::http::{Request, Response};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::Service;
-use hyper_util::service::TowerToHyperService;
 
 use super::pulse::Pulse;
+use super::swap::Swap;
 
 /// The router for one connection.
 #[derive(Clone)]
 pub(super) struct Counted {
-    service: TowerToHyperService<Router>,
+    router: Swap,
     pulse: Arc<Pulse>,
     busy: Arc<AtomicUsize>,
 }
 
 impl Counted {
     /// `busy` counts the requests of all connections that are not answered yet.
-    pub(super) fn new(router: Router, pulse: Arc<Pulse>, busy: Arc<AtomicUsize>) -> Self {
-        Self { service: TowerToHyperService::new(router), pulse, busy }
+    pub(super) fn new(router: Swap, pulse: Arc<Pulse>, busy: Arc<AtomicUsize>) -> Self {
+        Self { router, pulse, busy }
     }
 }
 
@@ -39,7 +38,7 @@ impl Service<Request<Incoming>> for Counted {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let (busy, flight) = (Busy::begin(self.busy.clone()), InFlight::begin(self.pulse.clone()));
-        let answer = self.service.call(request);
+        let answer = self.router.call(request.map(AxumBody::new));
         Box::pin(async move {
             let answer = answer.await?;
             drop(busy);

@@ -9,6 +9,7 @@ pub(crate) mod cors;
 mod counted;
 mod pulse;
 mod roll;
+mod swap;
 #[cfg(test)]
 mod tests;
 pub(crate) mod tls;
@@ -19,7 +20,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -28,6 +28,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 pub(crate) use bounds::Bounds;
 use connection::Shared;
 use roll::Roll;
+pub(crate) use swap::Swap;
 use tls::Tls;
 
 /// The wait after an accept that failed, mostly for want of file descriptors, which only time frees.
@@ -50,7 +51,11 @@ impl Server {
     ///
     /// # Errors
     /// When the listener does not know its own address.
-    pub(crate) fn start(listener: TcpListener, router: Router, tls: Option<Arc<Tls>>) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        listener: TcpListener,
+        router: impl Into<Swap>,
+        tls: Option<Arc<Tls>>,
+    ) -> std::io::Result<Self> {
         Self::start_with(listener, router, tls, Bounds::clients())
     }
 
@@ -60,13 +65,13 @@ impl Server {
     /// When the listener does not know its own address.
     pub(crate) fn start_with(
         listener: TcpListener,
-        router: Router,
+        router: impl Into<Swap>,
         tls: Option<Arc<Tls>>,
         bounds: Bounds,
     ) -> std::io::Result<Self> {
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(accept(listener, Shared::new(router, tls), bounds, stopped));
+        let task = tokio::spawn(accept(listener, Shared::new(router.into(), tls), bounds, stopped));
         Ok(Self { address, stop, task })
     }
 

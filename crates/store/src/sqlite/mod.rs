@@ -95,7 +95,9 @@ pub struct SqliteSettings {
     pub reader_cache_kib: u32,
     /// Connections that read, at the most; one more question waits.
     pub readers: usize,
-    /// Bytes written after which the write-ahead log is copied into the file. It may grow to several times that while the
+    /// Bytes written after which the write-ahead log is copied into the file. The log of events is on the same disk, and a
+    /// sync of it waits for what is being copied: 16 MiB instead of 64 take a third off the chain's p99 (62 to 75 ms became
+    /// 38 to 45 ms, at the same events/s) and cost a load without any log 8 %. It may grow to several times that while the
     /// disk is behind, and beyond while a reader holds on to an old state.
     pub checkpoint_bytes: u64,
     /// How long a call waits for another process that holds the file before it gives up with
@@ -113,7 +115,7 @@ impl Default for SqliteSettings {
             writer_cache_kib: 8 << 10,
             reader_cache_kib: 2 << 10,
             readers: 4,
-            checkpoint_bytes: 64 << 20,
+            checkpoint_bytes: 16 << 20,
             busy_timeout_ms: 2_000,
         }
     }

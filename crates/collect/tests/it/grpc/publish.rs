@@ -1,5 +1,8 @@
 //! What a sender is told of its batches: cumulatively, in order, and never more than is true.
 
+use std::time::Duration;
+
+use collect::gate::Reading;
 use collect::grpc::pb::{AckLevel, Format, Position, PublishBatchRequest, PublishRequest};
 use event::limits::GRPC_IN_FLIGHT_MAX;
 
@@ -152,4 +155,14 @@ async fn refused_events_are_told_apart_by_batch_and_kept() {
     }
     assert_eq!(kept.len(), 4);
     call.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn pressure_holds_every_batch_back() {
+    let door = Door::open().await;
+    door.house.intake.pressure().update(Reading { queue: 1.0, ..Reading::default() });
+    let began = tokio::time::Instant::now();
+    let mut call = door.call([batch(1, "{}"), batch(2, "{}"), batch(3, "{}")]).await;
+    call.acked(3).await;
+    assert!(began.elapsed() >= Duration::from_millis(300), "three times the formula's 100 ms");
 }
