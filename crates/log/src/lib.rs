@@ -6,6 +6,7 @@ pub mod disk;
 pub mod disk_port;
 mod error;
 pub mod faulty;
+pub mod gated;
 mod id;
 mod port;
 

@@ -7,8 +7,8 @@ use api::Caller;
 use axum::http::Request;
 use event::limits::ANSWERS_AGE_MS;
 use log::clock::ManualClock;
+use log::gated::{GatedDisk, Step, Way};
 
-use crate::blocked_disk::{BlockedDisk, Way};
 use crate::house::{Answer, House, NOW};
 
 const EVENTS: &str = "/v1/streams/events/events";
@@ -31,8 +31,31 @@ async fn post_as(house: &House, tenant: &str, path: &str, headers: &[(&str, &str
     house.send(request).await
 }
 
-/// A house on a disk whose folders can be blocked.
-fn house_on(disk: &BlockedDisk) -> House {
+/// A folder that takes no writes; until it is dropped, also when a test fails, so that its log comes to its end.
+struct Shut(GatedDisk);
+
+impl Shut {
+    fn of(disk: &GatedDisk, folder: &'static str, way: Way) -> Self {
+        disk.shut(folder, Step::Write, way);
+        Self(disk.clone())
+    }
+}
+
+impl Drop for Shut {
+    fn drop(&mut self) {
+        self.0.open_gate();
+    }
+}
+
+/// Waits until a write is held up.
+async fn held(disk: &GatedDisk) {
+    let disk = disk.clone();
+    let waiting = tokio::task::spawn_blocking(move || disk.wait_held());
+    tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("a write comes to the gate").unwrap();
+}
+
+/// A house on a disk whose folders can be shut.
+fn house_on(disk: &GatedDisk) -> House {
     House::over(Arc::new(tempfile::tempdir().unwrap()), Arc::new(disk.clone()), ManualClock::at(NOW))
 }
 
@@ -157,14 +180,14 @@ async fn what_took_nothing_leaves_the_key_free() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_in_flight_holds_its_key_also_when_its_client_has_gone() {
     for hang_up in [false, true] {
-        let disk = BlockedDisk::default();
+        let disk = GatedDisk::default();
         let house = Arc::new(house_on(&disk));
-        let shut = disk.shut("events", Way::Wait);
+        let shut = Shut::of(&disk, "events", Way::Wait);
         let first = {
             let house = house.clone();
             tokio::spawn(async move { post(&house, EVENTS, KEY, "[{},7]").await })
         };
-        disk.waited_for().await;
+        held(&disk).await;
         let second = post(&house, EVENTS, KEY, "[{},7]").await;
         refused(&second, 409, "idempotency_key_in_use");
         assert_eq!(second.headers["retry-after"], "1");
@@ -229,14 +252,14 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_between_the_events_and_their_answer_nothing_is_there_twice() {
     let body = r#"[{"a":1},{"event_id":"own"},{"a":1},7]"#;
-    let disk = BlockedDisk::default();
+    let disk = GatedDisk::default();
     let house = Arc::new(house_on(&disk));
-    let shut = disk.shut("_answers", Way::Wait);
+    let shut = Shut::of(&disk, "_answers", Way::Wait);
     let first = {
         let house = house.clone();
         tokio::spawn(async move { post(&house, EVENTS, KEY, body).await })
     };
-    disk.waited_for().await;
+    held(&disk).await;
     let left = Arc::new(tempfile::tempdir().unwrap());
     copy(house.dir(), left.path());
     drop(shut);
@@ -261,9 +284,9 @@ async fn killed_between_the_events_and_their_answer_nothing_is_there_twice() {
 
 #[tokio::test]
 async fn an_answer_that_the_log_does_not_take_is_given_and_kept_until_the_restart() {
-    let disk = BlockedDisk::default();
+    let disk = GatedDisk::default();
     let house = house_on(&disk);
-    let shut = disk.shut("_answers", Way::Refuse);
+    let shut = Shut::of(&disk, "_answers", Way::Refuse);
     let first = post(&house, EVENTS, KEY, "[{},{}]").await;
     assert_eq!((first.status, first.count("accepted_count")), (202, 2), "the events are durable");
     let again = post(&house, EVENTS, KEY, "[{},{}]").await;

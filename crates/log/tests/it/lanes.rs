@@ -5,36 +5,36 @@ use std::sync::Arc;
 use event::limits::{APPEND_QUEUE_BYTES, APPEND_QUEUE_LEN, BODY_BYTES_MAX, GROUP_BYTES_SHARED};
 use event::{Ack, Batch};
 use log::disk::DiskLog;
+use log::gated::{GatedDisk, Step, Way};
 use log::{Append, Log, LogError, Pending};
 
-use crate::held::HeldDisk;
 use crate::rig::{PARTITIONS, Rig, STREAM, batch, event};
 
 impl Drop for Held {
     /// A test that failed must not wait for its own gate.
     fn drop(&mut self) {
-        self.disk.let_go();
+        self.disk.open_gate();
     }
 }
 
 /// A log whose writer waits for the disk with one request at hand.
 struct Held {
     rig: Rig,
-    disk: HeldDisk,
+    disk: GatedDisk,
     log: DiskLog,
     pending: Vec<Pending>,
 }
 
 impl Held {
     fn new() -> Self {
-        let disk = HeldDisk::default();
+        let disk = GatedDisk::default();
         let rig = Rig::on(Arc::new(disk.clone()));
         let log = rig.open();
         let mut held = Self { rig, disk, log, pending: Vec::new() };
         // The segment is made, and synced, with the first group.
         held.send(9, 0, 1).unwrap();
         held.answered();
-        held.disk.hold();
+        held.disk.shut("", Step::Sync, Way::Wait);
         held.send(9, 1, 1).unwrap();
         held.disk.wait_held();
         held
@@ -62,7 +62,7 @@ impl Held {
     /// Lets the writer go on; gives what it wrote after the group that it had at hand, group by group: of each event
     /// the lane, the number and the bytes.
     fn groups(&mut self) -> Vec<Vec<(u32, usize, usize)>> {
-        self.disk.let_go();
+        self.disk.open_gate();
         self.answered();
         let all: Vec<_> = (0..PARTITIONS).map(|p| (p, 0)).collect();
         let mut cursor = self.log.read(STREAM, &all).unwrap();
@@ -193,7 +193,7 @@ fn the_age_of_the_queue_is_that_of_its_oldest_request() {
     assert_eq!(age(&held), 300);
     held.groups();
     held.rig.clock.advance(1_000);
-    held.disk.hold();
+    held.disk.shut("", Step::Sync, Way::Wait);
     held.send(1, 1, 10).unwrap();
     held.disk.wait_held();
     assert_eq!(age(&held), 0, "those before it have their answers");
@@ -211,7 +211,7 @@ fn what_waits_when_the_log_is_closed_is_still_written_lane_by_lane() {
     }
     std::thread::scope(|scope| {
         scope.spawn(|| held.log.close());
-        held.disk.let_go();
+        held.disk.open_gate();
     });
     let groups = held.groups();
     for lane in 0..7 {

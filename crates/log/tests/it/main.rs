@@ -7,7 +7,6 @@ mod crash;
 mod damage;
 mod doctor;
 mod faults;
-mod held;
 mod lanes;
 mod model;
 mod readers;

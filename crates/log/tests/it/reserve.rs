@@ -5,9 +5,9 @@ use std::sync::Arc;
 use event::limits::DISK_RESERVE_BYTES;
 use log::disk::DiskSettings;
 use log::faulty::FaultyDisk;
+use log::gated::GatedDisk;
 use log::{Log, LogError};
 
-use crate::held::HeldDisk;
 use crate::rig::{Rig, append, event, events, expected, read_all, texts};
 
 const RESERVE: u64 = 1 << 20;
@@ -103,7 +103,7 @@ fn near_the_reserve_no_room_is_set_aside_for_later() {
 
 #[test]
 fn a_disk_that_does_not_tell_refuses_nothing() {
-    let rig = Rig::on(Arc::new(HeldDisk::default()));
+    let rig = Rig::on(Arc::new(GatedDisk::default()));
     let log = rig.open();
     append(&log, &events(0, 10)).unwrap();
     assert_eq!((log.status().free_bytes, log.status().reserve_bytes), (None, DISK_RESERVE_BYTES));
