@@ -19,7 +19,7 @@ const RESERVE_BYTES_MAX: usize = 64 << 10;
 const TURN_BYTES: usize = 16 << 10;
 
 /// Lanes that are told apart; tenants whose lanes fall together share one.
-pub(crate) const LANES: usize = 64;
+pub(crate) const LANES: usize = 1_024;
 
 /// The bytes that the bodies of all doors may hold at once.
 ///

@@ -70,8 +70,17 @@ impl Processing {
     /// # Errors
     /// When the engine had failed, or the new one cannot start: then one with the old rules is started again.
     pub(crate) fn exchange(&self, programs: Vec<(StreamId, Program)>, rules: Vec<RuleSpec>) -> anyhow::Result<()> {
-        let Some(engine) = self.lock().engine.take() else { return Ok(()) };
-        let stopped = engine.stop().context("the engine had failed");
+        let (engine, failed) = {
+            let mut running = self.lock();
+            (running.engine.take(), running.failed.take())
+        };
+        let stopped = match (engine, failed) {
+            (Some(engine), _) => engine.stop().context("the engine had failed"),
+            // The exchange before this one left none: perhaps these rules, or this time, are better.
+            (None, Some(_)) => Ok(()),
+            // This process has none.
+            (None, None) => return Ok(()),
+        };
         let started = stopped.and_then(|()| self.engine(programs));
         let (started, rules, outcome) = match started {
             Ok(engine) => (Ok(engine), Some(rules), Ok(())),

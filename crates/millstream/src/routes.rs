@@ -69,7 +69,7 @@ impl Parts {
             clients = clients
                 .merge(guard(Need::Write, limited(doors)))
                 .merge(collect::grpc::open_router(grpc.clone()))
-                .merge(guard(Need::Read, collector.figures))
+                .merge(guard(Need::Operate, collector.figures))
                 .merge(collector.open);
         }
         if let Some(emitter) = &self.emitter {

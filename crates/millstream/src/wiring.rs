@@ -249,11 +249,11 @@ impl App {
         tokio::task::spawn_blocking(move || processing.catch_up()).await?
     }
 
-    /// Puts the configuration in force that stands in the file now, and says what became of it.
-    pub(crate) async fn reload(&self) {
+    /// Puts the configuration in force that stands in the file now, beside everything else: the next signal is heard
+    /// meanwhile. What became of it is told in the log.
+    pub(crate) fn reload(&self) {
         let reloader = self.reloader.clone();
-        // What is wrong has been told in the log.
-        drop(tokio::task::spawn_blocking(move || reloader.reload()).await);
+        drop(tokio::task::spawn_blocking(move || reloader.reload()));
     }
 
     /// Takes everything down: readiness first, so that nobody sends more; then the intake, so that everything

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 
@@ -85,10 +85,6 @@ impl Guard {
 }
 
 async fn enter(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
-    // Browsers ask without a key whether they may ask with one.
-    if request.method() == Method::OPTIONS {
-        return next.run(request).await;
-    }
     match guard.caller(&request) {
         Ok(caller) => {
             request.extensions_mut().insert(caller);

@@ -76,6 +76,17 @@ async fn every_role_comes_as_far_as_it_may_and_as_who_it_is() {
     }
 }
 
+/// A route that takes every method, as a service does, must not be reached by one that looks harmless.
+#[tokio::test]
+async fn no_method_goes_around_the_keys() {
+    let any = Router::new().route("/any", axum::routing::any(|| async { "in" }));
+    let app = with_manners(Guard::new(Arc::new(Keys::new(keys())), Need::Write).around(any));
+    for method in ["OPTIONS", "HEAD", "GET", "POST", "PUT", "TRACE", "CONNECT", "ODD"] {
+        let request = Request::builder().method(method).uri("/any").body(Body::empty()).unwrap();
+        assert_eq!(app.clone().oneshot(request).await.unwrap().status(), 401, "{method}");
+    }
+}
+
 #[tokio::test]
 async fn without_a_key_nobody_comes_in_and_without_keys_everybody() {
     let (closed, open) = (app(keys()), app(Vec::new()));

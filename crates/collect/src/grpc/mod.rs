@@ -11,7 +11,7 @@ use std::sync::Arc;
 use api::{ApiError, Caller, RequestId, is_grpc};
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use event::limits::GRPC_MESSAGE_BYTES_MAX;
@@ -97,6 +97,10 @@ async fn enter(State(grpc): State<Grpc>, mut request: Request, next: Next) -> Re
         return ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message).into_response();
     }
     let lane = grpc.intake.lane(Caller::from_extensions(request.extensions()).writes_as());
+    if request.method() != Method::POST {
+        let message = "gRPC calls are sent with POST";
+        return ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).into_response();
+    }
     let meter = Arc::new(Meter::new(grpc.intake, lane));
     request.extensions_mut().insert(meter.clone());
     let response = next.run(request.map(|body| metered(body, meter, grpc.closing))).await;
@@ -153,7 +157,13 @@ impl Collector {
         let stream = self.intake.find(&batch.stream)?;
         let (ack, format) = (translate::ack(batch.ack)?, translate::format(batch.format)?);
         let body = batch.events;
-        self.intake.pressure().hold_back(self.intake.lane(tenant)).await;
-        Ok(self.intake.accept(Accept { tenant, stream, body, format, ack, request_id, ids: None }).await?)
+        let lane = self.intake.lane(tenant);
+        self.intake.pressure().hold_back(lane).await;
+        let mut held = self.intake.bodies().hold(lane);
+        held.wait_turn(&body).await;
+        let turn = held.take_turn();
+        let queued = self.intake.queue(Accept { tenant, stream, body, format, ack, request_id, ids: None })?;
+        drop(turn);
+        Ok(queued.answer().await?)
     }
 }

@@ -61,7 +61,7 @@ pub(super) fn run(args: &Args) -> Verdict {
             _ => None,
         };
         while signals.reload_or_end().await {
-            app.reload().await;
+            app.reload();
         }
         signals.ended();
         if let Some(emitter) = emitter {
