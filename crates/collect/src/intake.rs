@@ -25,38 +25,38 @@ pub(crate) const HEAVY_BYTES: usize = 1 << 20;
 
 /// One request, its body already plain.
 #[derive(Debug)]
-pub struct Accept<'a> {
+pub(crate) struct Accept<'a> {
     /// Whose events they are; empty for the default tenant.
-    pub tenant: &'a str,
+    pub(crate) tenant: &'a str,
     /// Where the events go; see [`Intake::find`].
-    pub stream: StreamId,
+    pub(crate) stream: StreamId,
     /// The body.
-    pub body: Bytes,
+    pub(crate) body: Bytes,
     /// How it holds its events.
-    pub format: Format<'a>,
+    pub(crate) format: Format<'a>,
     /// When to answer.
-    pub ack: Ack,
+    pub(crate) ack: Ack,
     /// The request's id, for dead letters.
-    pub request_id: &'a str,
+    pub(crate) request_id: &'a str,
     /// What makes ids for events that have none, where the stream suppresses duplicates; that of an idempotency key.
-    pub ids: Option<IdHasher>,
+    pub(crate) ids: Option<IdHasher>,
 }
 
 /// What became of the events of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdicts {
+pub(crate) struct Verdicts {
     /// Events that went into their stream.
-    pub accepted: u64,
+    pub(crate) accepted: u64,
     /// Events that were known already, and are as safe as the answer says.
-    pub duplicates: u64,
+    pub(crate) duplicates: u64,
     /// Events that were refused; they are dead letters now.
-    pub rejected: u64,
+    pub(crate) rejected: u64,
     /// The level reached, which can be below the one asked for: [`Ack::Stored`] is not waited for without end.
-    pub ack: Ack,
+    pub(crate) ack: Ack,
     /// Where the accepted events are.
-    pub positions: Vec<PlacedRange>,
+    pub(crate) positions: Vec<PlacedRange>,
     /// The refused ones, at most [`event::limits::REJECTED_LISTED_MAX`] of them.
-    pub listed: Vec<Rejected>,
+    pub(crate) listed: Vec<Rejected>,
 }
 
 /// One stream as the doors see it.
@@ -188,20 +188,12 @@ impl Intake {
     }
 
     /// Takes one request: judges its events, appends the good ones to their stream and the others to the internal
-    /// stream, together, and answers when both are as safe as asked. Dropping it when it waits takes nothing back: the
-    /// events are in the log then, and counted.
+    /// stream, together. When it returns, the request has its place in the log, before whatever is queued next;
+    /// [`Queued::answer`] waits until it is as safe as asked. Dropping that takes nothing back: the events are in the log
+    /// then, and counted.
     ///
     /// # Errors
     /// When the body as a whole cannot be read, or the log does not take it; then nothing of it was taken.
-    pub async fn accept(self: &Arc<Self>, request: Accept<'_>) -> Result<Verdicts, IntakeError> {
-        self.queue(request)?.answer().await
-    }
-
-    /// The first half of [`Intake::accept`], for doors that have several requests in flight: when it returns, the
-    /// request has its place in the log, before whatever is queued next.
-    ///
-    /// # Errors
-    /// As [`Intake::accept`].
     pub(crate) fn queue(self: &Arc<Self>, request: Accept<'_>) -> Result<Queued, IntakeError> {
         let began = self.clock.elapsed();
         let Accept { tenant, stream, body, format, ack, request_id, ids } = request;
@@ -319,7 +311,7 @@ pub(crate) struct Queued {
 }
 
 impl Queued {
-    /// The second half of [`Intake::accept`].
+    /// Waits for the log, and for the store when asked.
     pub(crate) async fn answer(self) -> Result<Verdicts, IntakeError> {
         let Self { unanswered, began, ack, listed } = self;
         let (intake, sent) = (unanswered.intake.clone(), unanswered.sent);

@@ -55,8 +55,9 @@ pub(crate) async fn list_all_anomalies(
     params.only(&["stream", "key", "rule", "severity", "from", "to", "limit", "cursor"])?;
     let catalog = &desk.query.catalog;
     let (from, to) = params.time_range("from", "to")?;
+    let scope = Scope::of(&caller);
     let mut query = AnomalyQuery {
-        tenant: Scope::of(&caller).tenant(),
+        tenant: scope.tenant(),
         stream: params.stream("stream", catalog)?.map(|id| catalog.get(id).name.clone()),
         key: params.text("key")?,
         rule: rule(&params, "rule", &desk)?,
@@ -74,7 +75,7 @@ pub(crate) async fn list_all_anomalies(
         query.skip = place.seen;
         behind = Some(place);
     }
-    let body = desk.read(move |desk| page(&*desk.store, &query, &filters, behind)).await?;
+    let body = desk.read(&scope, move |desk| page(&*desk.store, &query, &filters, behind)).await?;
     Ok(json_response(body))
 }
 

@@ -52,8 +52,9 @@ pub(crate) async fn list_events(
     caller: Caller,
     params: Params,
 ) -> Result<Response, QueryError> {
-    let (query, filters) = read_params(&params, &desk, &Scope::of(&caller))?;
-    let body = desk.read(move |desk| page(&*desk.store, &query, &filters)).await?;
+    let scope = Scope::of(&caller);
+    let (query, filters) = read_params(&params, &desk, &scope)?;
+    let body = desk.read(&scope, move |desk| page(&*desk.store, &query, &filters)).await?;
     Ok(json_response(body))
 }
 

@@ -15,6 +15,7 @@ mod page;
 mod params;
 mod rows;
 mod scope;
+mod shares;
 mod signals;
 mod summary;
 

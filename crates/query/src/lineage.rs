@@ -90,7 +90,8 @@ pub(crate) async fn get_event(
     params.only(&["stream"])?;
     let only = params.stream("stream", &desk.query.catalog)?;
     let scope = Scope::of(&caller);
-    Ok(json_response(desk.read(move |desk| trace(desk, &scope, &id, only)).await?))
+    let whose = scope.clone();
+    Ok(json_response(desk.read(&whose, move |desk| trace(desk, &scope, &id, only)).await?))
 }
 
 /// An event as it was found, and when it was stored, if it was.

@@ -78,7 +78,8 @@ pub(crate) async fn metrics(
     }
     params.only(&["hours"])?;
     let hours = params.number("hours", 1, 168, 24)?;
-    Ok(json_response(desk.read(move |query| to_json(&summary(query, &scope, hours)?)).await?))
+    let whose = scope.clone();
+    Ok(json_response(desk.read(&whose, move |query| to_json(&summary(query, &scope, hours)?)).await?))
 }
 
 /// All metrics as Prometheus' text.

@@ -4,7 +4,7 @@
 //! the memory, and the delay is `100 ^ max(pressures)` milliseconds, 1 to 100.
 
 /// How many events the queue of the formula holds.
-pub const QUEUE_MAX: u64 = 10_000;
+pub(super) const QUEUE_MAX: u64 = 10_000;
 /// Above this many of them there is pressure.
 const QUEUE_FROM: u64 = QUEUE_MAX * 8 / 10;
 /// Above this much of the processors, 0 to 1, there is pressure.
@@ -17,12 +17,12 @@ const DELAY_MAX_MS: f64 = 100.0;
 const UNKNOWN_RATE_MS: u64 = 5_000;
 
 /// Whether senders should be held back: `queue` in events of [`QUEUE_MAX`], the others from 0 to 1.
-pub fn is_under_pressure(queue: u64, cpu: f64, memory: f64) -> bool {
+pub(super) fn is_under_pressure(queue: u64, cpu: f64, memory: f64) -> bool {
     queue > QUEUE_FROM || cpu > CPU_FROM || memory > MEMORY_FROM
 }
 
 /// For how many milliseconds: 0 without pressure, else 1 to 100.
-pub fn delay_ms(queue: u64, cpu: f64, memory: f64) -> u64 {
+pub(super) fn delay_ms(queue: u64, cpu: f64, memory: f64) -> u64 {
     if !is_under_pressure(queue, cpu, memory) {
         return 0;
     }
@@ -34,7 +34,7 @@ pub fn delay_ms(queue: u64, cpu: f64, memory: f64) -> u64 {
 
 /// How long an event that comes now waits until it is processed, in milliseconds: 0 without pressure, 5000 while the
 /// drain rate (events a second) is not known.
-pub fn processing_delay_ms(under_pressure: bool, queue: u64, rate: f64) -> u64 {
+pub(super) fn processing_delay_ms(under_pressure: bool, queue: u64, rate: f64) -> u64 {
     match (under_pressure, rate > 0.0) {
         (false, _) => 0,
         (true, false) => UNKNOWN_RATE_MS,

@@ -15,9 +15,8 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 
 use crate::Intake;
-pub use formula::{QUEUE_MAX, delay_ms, is_under_pressure, processing_delay_ms};
 pub use limits::{Limit, Limits};
-pub use pressure::{Overview, Pressure, Reading, queue_fill};
+pub use pressure::{Pressure, Reading, queue_fill};
 
 /// Puts the headers of limits on what doors answer. The keys must be in front of it: limits are a tenant's. Needless, and not
 /// free, where nobody has any.

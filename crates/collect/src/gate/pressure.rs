@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use log::LogStatus;
-use parking_lot::Mutex;
+use metrics::{Gauge, gauge};
 
 use super::formula::{self, QUEUE_MAX};
 use crate::body::{LANES, slot};
@@ -34,24 +34,13 @@ pub struct Reading {
     pub drain_rate: f64,
 }
 
-/// Whether senders are held back, as others may show it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Overview {
-    /// The latest reading.
-    pub reading: Reading,
-    /// For how long a request is held back at the door.
-    pub delay: Duration,
-    /// How long an event that comes now waits until it is processed; 0 without pressure.
-    pub processing_delay: Duration,
-}
-
 /// The controller. Doors ask it for every request, so what they need is in atomics.
 #[derive(Debug)]
 pub struct Pressure {
     delay_ms: AtomicU64,
     retry_after_s: AtomicU64,
     lanes: [Lane; LANES],
-    latest: Mutex<Option<Overview>>,
+    gauges: Gauges,
 }
 
 /// What a lane sends.
@@ -70,7 +59,7 @@ impl Default for Pressure {
             delay_ms: AtomicU64::new(0),
             retry_after_s: AtomicU64::new(1),
             lanes: [const { Lane { sent: AtomicU64::new(0), loud: AtomicBool::new(true) } }; LANES],
-            latest: Mutex::new(None),
+            gauges: Gauges::new(),
         }
     }
 }
@@ -78,19 +67,13 @@ impl Default for Pressure {
 impl Pressure {
     /// Takes a new reading.
     pub fn update(&self, reading: Reading) {
-        let queue = (reading.queue * QUEUE_MAX as f64).round() as u64;
-        let behind = reading.lag_events as f64 > reading.drain_rate * LAG_FROM.as_secs_f64() && reading.lag_events > 0;
-        let cpu = if behind { reading.machine_cpu.max(reading.process_cpu) } else { 0.0 };
-        let delay_ms = formula::delay_ms(queue, cpu, reading.memory);
-        let waiting = formula::processing_delay_ms(delay_ms > 0, reading.lag_events, reading.drain_rate);
+        let (delay_ms, processing_delay_ms) = delays_ms(&reading);
         self.look_at_lanes();
         self.delay_ms.store(delay_ms, Relaxed);
         // What waited for that long will take about that long to go; never less than a second.
         let retry = reading.queue_age.as_millis().div_ceil(1_000) as u64;
         self.retry_after_s.store(retry.clamp(1, RETRY_MAX_S), Relaxed);
-        let (delay, processing_delay) = (Duration::from_millis(delay_ms), Duration::from_millis(waiting));
-        *self.latest.lock() = Some(Overview { reading, delay, processing_delay });
-        metrics::gauge!("millstream_pressure_delay_seconds").set(delay.as_secs_f64());
+        self.gauges.tell(&reading, Duration::from_millis(delay_ms), Duration::from_millis(processing_delay_ms));
     }
 
     fn look_at_lanes(&self) {
@@ -128,10 +111,50 @@ impl Pressure {
     pub fn retry_after_s(&self) -> u32 {
         self.retry_after_s.load(Relaxed).clamp(1, RETRY_MAX_S) as u32
     }
+}
 
-    /// The latest reading and what follows from it; `None` before the first.
-    pub fn overview(&self) -> Option<Overview> {
-        *self.latest.lock()
+/// For how many milliseconds senders are held back, and how long an event that comes now waits until it is processed.
+fn delays_ms(reading: &Reading) -> (u64, u64) {
+    let queue = (reading.queue * QUEUE_MAX as f64).round() as u64;
+    let behind = reading.lag_events as f64 > reading.drain_rate * LAG_FROM.as_secs_f64() && reading.lag_events > 0;
+    let cpu = if behind { reading.machine_cpu.max(reading.process_cpu) } else { 0.0 };
+    let delay_ms = formula::delay_ms(queue, cpu, reading.memory);
+    (delay_ms, formula::processing_delay_ms(delay_ms > 0, reading.lag_events, reading.drain_rate))
+}
+
+/// What was measured and what follows from it, for whoever watches.
+#[derive(Debug)]
+struct Gauges {
+    delay_seconds: Gauge,
+    processing_delay_seconds: Gauge,
+    queue: Gauge,
+    machine_cpu: Gauge,
+    process_cpu: Gauge,
+    memory: Gauge,
+    drain_rate: Gauge,
+}
+
+impl Gauges {
+    fn new() -> Self {
+        Self {
+            delay_seconds: gauge!("millstream_pressure_delay_seconds"),
+            processing_delay_seconds: gauge!("millstream_processing_delay_seconds"),
+            queue: gauge!("millstream_pressure_queue_ratio"),
+            machine_cpu: gauge!("millstream_machine_cpu_ratio"),
+            process_cpu: gauge!("millstream_process_cpu_ratio"),
+            memory: gauge!("millstream_memory_ratio"),
+            drain_rate: gauge!("millstream_drain_events_per_second"),
+        }
+    }
+
+    fn tell(&self, reading: &Reading, delay: Duration, processing_delay: Duration) {
+        self.delay_seconds.set(delay.as_secs_f64());
+        self.processing_delay_seconds.set(processing_delay.as_secs_f64());
+        self.queue.set(reading.queue);
+        self.machine_cpu.set(reading.machine_cpu);
+        self.process_cpu.set(reading.process_cpu);
+        self.memory.set(reading.memory);
+        self.drain_rate.set(reading.drain_rate);
     }
 }
 
@@ -191,9 +214,6 @@ mod tests {
         check(Reading { lag_events: 2_000, ..busy }, 0, 1);
         check(Reading { lag_events: 2_001, ..busy }, 100, 1);
         check(Reading { lag_events: 1, drain_rate: 0.0, machine_cpu: 0.9, ..busy }, 10, 1);
-        let pressure = Pressure::default();
-        assert_eq!(pressure.overview(), None);
-        pressure.update(Reading { lag_events: 9_000, ..busy });
-        assert_eq!(pressure.overview().unwrap().processing_delay, Duration::from_secs(9));
+        assert_eq!(delays_ms(&Reading { lag_events: 9_000, ..busy }), (100, 9_000));
     }
 }

@@ -10,6 +10,7 @@ use collect::gate::Limit;
 use serde_json::{Map, Value, json};
 
 use super::section::{Item, Section};
+use crate::server::cors;
 
 const ROLES: [(&str, Role); 3] = [("write", Role::Write), ("read", Role::Read), ("admin", Role::Admin)];
 /// Keys of one process: each costs some hundred bytes.
@@ -204,17 +205,11 @@ fn origins(mut section: Section<'_>) -> Vec<String> {
     section.close();
     let read = |item: &Item<'_>| {
         let text = item.text()?;
-        let sound = text == "*"
-            || text.parse::<hyper::Uri>().is_ok_and(|uri| {
-                uri.scheme().is_some()
-                    && uri.authority().is_some()
-                    && matches!(uri.path(), "" | "/")
-                    && !text.ends_with('/')
-            });
-        if !sound {
-            item.bad(format!("`{text}` is no origin"), Some("as `https://app.example.com`, or `*`".to_owned()));
+        let known = cors::origin(&text);
+        if let Err(error) = &known {
+            item.bad(error.to_string(), None);
         }
-        sound.then_some(text)
+        known.is_ok().then_some(text)
     };
     items.iter().filter_map(read).collect()
 }

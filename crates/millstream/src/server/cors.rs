@@ -52,7 +52,10 @@ pub(crate) fn layer(origins: &[String]) -> Result<CorsLayer, BadOrigin> {
 }
 
 /// An origin as browsers send it: lower case, no path, no default port.
-fn origin(text: &str) -> Result<HeaderValue, BadOrigin> {
+///
+/// # Errors
+/// When no browser would send it.
+pub(crate) fn origin(text: &str) -> Result<HeaderValue, BadOrigin> {
     let bad = || BadOrigin(text.to_owned());
     let value = HeaderValue::from_str(text).map_err(|_| bad())?;
     if text == "*" {

@@ -1,6 +1,6 @@
 //! The ticker behind the live stream: one frame a second, and the last minutes of them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::desk::{Desk, to_json};
 use crate::error::QueryError;
 use crate::rows::Anomaly;
 use crate::scope::Scope;
+use crate::shares::Shares;
 
 const TICK: Duration = Duration::from_secs(1);
 /// Live streams open at once: each holds a connection.
@@ -31,7 +32,7 @@ const LATEST_MAX: usize = 20;
 /// The frames, for those who subscribe.
 pub(crate) struct Feed {
     seats: Arc<Semaphore>,
-    tenants: Mutex<HashMap<String, Weak<Semaphore>>>,
+    tenants: Shares,
     frames: watch::Sender<Option<Arc<Frame>>>,
     history: Mutex<VecDeque<Sample>>,
 }
@@ -39,7 +40,8 @@ pub(crate) struct Feed {
 impl Default for Feed {
     fn default() -> Self {
         let seats = Arc::new(Semaphore::new(SUBSCRIBERS_MAX));
-        Self { seats, tenants: Mutex::default(), frames: watch::Sender::new(None), history: Mutex::default() }
+        let (tenants, frames) = (Shares::new(TENANT_SUBSCRIBERS_MAX), watch::Sender::new(None));
+        Self { seats, tenants, frames, history: Mutex::default() }
     }
 }
 
@@ -78,22 +80,10 @@ impl Feed {
     /// A seat with the frames, the one of this second first; `None` when all seats are taken, or all of the tenant's.
     pub(super) fn subscribe(&self, scope: &Scope) -> Option<Seat> {
         let seat = Arc::clone(&self.seats).try_acquire_owned().ok()?;
-        let own = scope.as_deref().map(|tenant| self.own_seats(tenant).try_acquire_owned()).transpose().ok()?;
+        let own = scope.as_deref().map(|tenant| self.tenants.of(tenant).try_acquire_owned()).transpose().ok()?;
         let mut frames = self.frames.subscribe();
         frames.mark_changed();
         Some(Seat { frames, _seats: (seat, own) })
-    }
-
-    /// A tenant's seats. Those of a tenant that has none taken are forgotten.
-    fn own_seats(&self, tenant: &str) -> Arc<Semaphore> {
-        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        tenants.retain(|_, seats| seats.strong_count() > 0);
-        if let Some(seats) = tenants.get(tenant).and_then(Weak::upgrade) {
-            return seats;
-        }
-        let seats = Arc::new(Semaphore::new(TENANT_SUBSCRIBERS_MAX));
-        tenants.insert(tenant.to_owned(), Arc::downgrade(&seats));
-        seats
     }
 
     /// The last minutes as JSON.

@@ -99,7 +99,7 @@ fn own_frames_of(
         let raised = Some(frame.anomalies_raised());
         if wanted && as_of != raised {
             let asked = scope.clone();
-            match desk.read(move |query| latest(query, &asked)).await {
+            match desk.read(&scope, move |query| latest(query, &asked)).await {
                 Ok(read) => (as_of, rows) = (raised, read),
                 Err(error) => tracing::debug!(%error, "the latest anomalies could not be read; shown as they were"),
             }

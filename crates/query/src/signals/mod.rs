@@ -146,8 +146,9 @@ async fn answer_signals(
     user: Option<String>,
 ) -> Result<Response, QueryError> {
     let page = Page::read(params)?;
+    let scope = Scope::of(caller);
     let query = EventQuery {
-        tenant: Scope::of(caller).tenant(),
+        tenant: scope.tenant(),
         stream: Some(STREAM.to_owned()),
         key: user,
         kind: params.choice("signal_type", &SIGNAL_TYPES)?,
@@ -159,7 +160,7 @@ async fn answer_signals(
         count: true,
         ..EventQuery::default()
     };
-    let body = desk.read(move |desk| signals_page(desk, &query, page)).await?;
+    let body = desk.read(&scope, move |desk| signals_page(desk, &query, page)).await?;
     Ok(json_response(body))
 }
 
@@ -182,8 +183,9 @@ async fn answer_anomalies(
     user: Option<String>,
 ) -> Result<Response, QueryError> {
     let page = Page::read(params)?;
+    let scope = Scope::of(caller);
     let query = AnomalyQuery {
-        tenant: Scope::of(caller).tenant(),
+        tenant: scope.tenant(),
         stream: Some(STREAM.to_owned()),
         key: user,
         rule: rule(params, "anomaly_type", desk)?,
@@ -198,5 +200,5 @@ async fn answer_anomalies(
         let anomalies = found.rows.iter().map(SignalAnomaly::new).collect();
         to_json(&SignalAnomalyPage { anomalies, pagination: page.of(found.total) })
     };
-    Ok(json_response(desk.read(read).await?))
+    Ok(json_response(desk.read(&scope, read).await?))
 }

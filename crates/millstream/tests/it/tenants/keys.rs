@@ -49,7 +49,9 @@ fn every_path_asks_for_the_key_that_it_needs() {
         http::get(&product.url(path)).expect(200);
     }
     // The operator's port is on this machine only: nobody is asked there.
-    http::get(&format!("{}/metrics", product.admin)).expect(200);
+    let figures = String::from_utf8(http::get(&format!("{}/metrics", product.admin)).expect(200).body).unwrap();
+    let memory = figures.lines().find_map(|line| line.strip_prefix("millstream_memory_ratio ")?.parse::<f64>().ok());
+    assert!(memory.is_some_and(|used| used > 0.0 && used < 1.0), "{figures}");
     for key in [&write_key, &read_key, &admin_key] {
         assert!(!product.said().contains(key.as_str()), "a key is in the log");
         assert!(!http::get(&format!("{}/metrics", product.admin)).head.contains(key.as_str()));
@@ -105,5 +107,7 @@ fn a_bad_section_is_told_with_its_place_and_never_with_the_key() {
     check("tenants: { acme: { burst: 5 } }", &["tenants.acme.burst", "events_per_second"]);
     check("tenants: { acme: { rate: 5 } }", &["tenants.acme.rate", "unknown key"]);
     check("tls: { cert: a.pem }", &["tls", "`cert` and `key`"]);
-    check("cors: { origins: [app.example.com] }", &["cors.origins[0]", "https://app.example.com"]);
+    for origin in ["app.example.com", "https://App.example.com", "https://app.example.com/", "https://*.example.com"] {
+        check(&format!("cors: {{ origins: ['{origin}'] }}"), &["cors.origins[0]", origin, "https://app.example.com"]);
+    }
 }
