@@ -169,6 +169,11 @@ impl Intake {
         &self.answers
     }
 
+    /// What judges the events of a stream.
+    pub(crate) fn sifter(&self, stream: StreamId) -> &Sifter {
+        &self.targets[usize::from(stream.0)].sifter
+    }
+
     /// The memory that the bodies of all doors share.
     pub(crate) fn bodies(&self) -> &Budget {
         &self.bodies
@@ -198,8 +203,7 @@ impl Intake {
         let began = self.clock.elapsed();
         let Accept { tenant, stream, body, format, ack, request_id, ids } = request;
         let envelope = self.envelope(tenant, stream, format, request_id);
-        let sifter = &self.targets[usize::from(stream.0)].sifter;
-        let mut sifted = off_worker(body.len() > HEAVY_BYTES, || sifter.sift(&body, envelope))?;
+        let mut sifted = off_worker(body.len() > HEAVY_BYTES, || self.sifter(stream).sift(&body, envelope))?;
         self.give_ids(stream, &mut sifted, ids);
         self.queue_sifted(tenant, stream, sifted, ack, began)
     }

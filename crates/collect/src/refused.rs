@@ -4,7 +4,7 @@ use event::limits::{EVENT_BYTES_MAX, REJECTED_LISTED_MAX};
 use event::{Batch, Draft, Millis, NO_TIME, RefusalCode, Span, StreamId, headers};
 use uuid::{NoContext, Timestamp, Uuid};
 
-use crate::sift::Envelope;
+use crate::sift::{Envelope, format_headers};
 use crate::verdict::Refusal;
 
 /// Bytes of a message, a pointer, or a request id as kept and told.
@@ -47,7 +47,8 @@ impl<'a> Refused<'a> {
             tenant: envelope.tenant,
             request_id: &envelope.request_id[..cut(envelope.request_id)],
             now: envelope.now,
-            also: Vec::new(),
+            // So that a dead letter is judged as what it was, when it is sent again.
+            also: format_headers(envelope.format),
             batch: Batch::new(target, body),
             listed: Vec::new(),
         }

@@ -358,6 +358,13 @@ fn record_headers(tenant: &str, format: Format<'_>) -> Vec<u8> {
     if !tenant.is_empty() {
         event::headers::put(&mut list, event::headers::TENANT, tenant.as_bytes());
     }
+    list.extend_from_slice(&format_headers(format));
+    list
+}
+
+/// Those of them that the form of the request decides.
+pub(crate) fn format_headers(format: Format<'_>) -> Vec<u8> {
+    let mut list = Vec::new();
     if matches!(format, Format::CloudEvent | Format::CloudEvents) {
         cloudevents::put_record_headers(&mut list);
     }

@@ -9,7 +9,7 @@ use store::Store;
 
 use crate::meters::Meters;
 use crate::parts::state_consumer;
-use crate::recover::StreamTrack;
+use crate::track::StreamTrack;
 use crate::{EngineStats, Parts};
 
 /// How often lag is measured.

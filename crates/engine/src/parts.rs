@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use breaker::BreakerSettings;
 use event::{Catalog, Millis, StreamId, limits};
 use log::{Clock, Log};
 use process::Program;
@@ -19,9 +20,14 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The rules of the streams that have any; at most one program for a stream, none for the internal stream.
     pub programs: Vec<(StreamId, Program)>,
+    /// What is to be told to others of the anomalies of a batch; asked once a batch that has any.
+    pub alerts: Alerts,
     /// How it behaves.
     pub settings: Settings,
 }
+
+/// Makes the notifications of anomalies: targets are not known here.
+pub type Alerts = Arc<dyn Fn(&[event::Anomaly]) -> Vec<event::Alert> + Send + Sync>;
 
 /// How an engine behaves.
 #[derive(Clone, Debug)]
@@ -31,10 +37,16 @@ pub struct Settings {
     pub consumer: String,
     /// Bytes of records that one batch takes, about: one store transaction.
     pub batch_bytes: usize,
-    /// How often rule states are written down, in milliseconds; a restart re-runs at most that much of the log.
+    /// How often rule states are written down, in milliseconds; a restart re-runs about that much of the log.
+    /// Less often where that would take more than 5 % of the time.
     pub snapshot_every_ms: Millis,
     /// Or after this many records, whichever comes first.
     pub snapshot_every_records: u64,
+    /// After how long without a record a partition counts as idle, in milliseconds of the clock: its windows close by the
+    /// clock then.
+    pub idle_after_ms: Millis,
+    /// When the store is left alone, and for how long.
+    pub store_breaker: BreakerSettings,
     /// How often retention is enforced, in milliseconds.
     pub housekeeping_every_ms: Millis,
 }
@@ -46,6 +58,8 @@ impl Default for Settings {
             batch_bytes: limits::PIPELINE_BATCH_BYTES,
             snapshot_every_ms: 30_000,
             snapshot_every_records: 10_000_000,
+            idle_after_ms: 30_000,
+            store_breaker: BreakerSettings { failures: 5, open_ms: 5_000, probes: 1 },
             housekeeping_every_ms: 60_000,
         }
     }

@@ -4,73 +4,77 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 use std::time::Duration;
 
-use event::{Anomaly, Block, DeadLetter, Position, StreamId};
+use event::{Block, StreamId};
 use log::{Clock, Cursor, Log};
-use store::{Move, Snapshot, StoredPosition};
+use process::Output;
+use store::{Snapshot, Store, StoredPosition};
 
-use crate::recover::StreamTrack;
-use crate::refused::dead_letter;
+use crate::batch::Batch;
+use crate::shared::Shared;
+use crate::skips::Skips;
+use crate::track::StreamTrack;
 use crate::{Command, EngineError, Parts, Settings};
 
 /// How long an idle engine sleeps before it looks for commands; new records wake it at once.
 const IDLE: Duration = Duration::from_millis(50);
-
-/// What one turn of the loop yields: one store transaction.
-#[derive(Debug, Default)]
-pub(crate) struct Batch {
-    pub(crate) moves: Vec<Move>,
-    pub(crate) blocks: Vec<Block>,
-    pub(crate) anomalies: Vec<Anomaly>,
-    pub(crate) dead_letters: Vec<DeadLetter>,
-    pub(crate) snapshots: Vec<Snapshot>,
-    /// Where the states of `snapshots` stand.
-    pub(crate) states: Vec<Position>,
-    /// Records that the log should have and has not: damage or retention.
-    pub(crate) skipped: u64,
-    /// Since when it is in hand, and how long reading and rules took.
-    pub(crate) begun: Duration,
-    pub(crate) took: Duration,
-}
+/// Snapshots take one part in so many of the time: 5 %.
+const SNAPSHOT_SHARE: u32 = 20;
 
 /// The first thread's belongings.
 pub(crate) struct Processor {
-    log: Arc<dyn Log>,
-    clock: Arc<dyn Clock>,
-    settings: Settings,
-    refused: StreamId,
-    tracks: Vec<StreamTrack>,
-    cursors: Vec<Box<dyn Cursor>>,
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings: Settings,
+    pub(crate) refused: StreamId,
+    pub(crate) tracks: Vec<StreamTrack>,
+    pub(crate) cursors: Vec<Box<dyn Cursor>>,
+    pub(crate) skips: Skips,
+    pub(crate) shared: Arc<Shared>,
     /// The stream whose turn it is to be read first.
     turn: usize,
     commands: Receiver<Command>,
     batches: SyncSender<Batch>,
+    /// Batches sent so far.
+    pub(crate) sent: u64,
     snapshot_at: Duration,
-    records: u64,
+    /// How long writing the last snapshots down took here.
+    snapshot_cost: Duration,
+    /// When idle partitions were looked for.
+    pub(crate) idle_at: Duration,
+    pub(crate) records: u64,
+    /// What a run finds, before it is in a batch.
+    pub(crate) found: Output,
 }
 
 impl Processor {
     pub(crate) fn new(
         parts: &Parts,
         tracks: Vec<StreamTrack>,
+        skips: Skips,
+        shared: Arc<Shared>,
         commands: Receiver<Command>,
         batches: SyncSender<Batch>,
     ) -> Result<Self, EngineError> {
-        let open = |track: &StreamTrack| {
-            let from: Vec<_> = track.partitions.iter().enumerate().map(|(i, p)| (i as u32, p.next)).collect();
-            parts.log.read(track.id, &from)
-        };
         Ok(Self {
-            cursors: tracks.iter().map(open).collect::<Result<_, _>>()?,
+            cursors: tracks.iter().map(|track| cursor(parts.log.as_ref(), track)).collect::<Result<_, _>>()?,
             log: parts.log.clone(),
+            store: parts.store.clone(),
             clock: parts.clock.clone(),
             settings: parts.settings.clone(),
             refused: parts.catalog.refused(),
             tracks,
+            skips,
+            shared,
             turn: 0,
             commands,
             batches,
+            sent: 0,
             snapshot_at: parts.clock.elapsed(),
+            snapshot_cost: Duration::ZERO,
+            idle_at: parts.clock.elapsed(),
             records: 0,
+            found: Output::default(),
         })
     }
 
@@ -78,37 +82,68 @@ impl Processor {
     pub(crate) fn run(mut self) -> Result<(), EngineError> {
         let mut seen = 0;
         let mut targets: Option<Vec<Vec<u64>>> = None;
+        self.send_first_snapshots();
         loop {
             match self.commands.try_recv() {
                 Ok(Command::Stop) | Err(TryRecvError::Disconnected) => break,
                 Ok(Command::Drain) => targets = Some(self.ends()),
                 Err(TryRecvError::Empty) => {}
             }
+            if self.is_broken() && !self.mend()? {
+                return Ok(()); // the other thread ended and said why
+            }
             if targets.as_ref().is_some_and(|targets| self.reached(targets)) {
-                break;
+                // What is under way may still be refused.
+                if !self.shared.settled(self.sent) {
+                    return Ok(());
+                }
+                if !self.is_broken() {
+                    break;
+                }
+                continue;
             }
             let mut batch = self.read()?;
-            if batch.moves.is_empty() {
+            if batch.runs.is_empty() {
                 batch = self.read_or_pass_over()?;
             }
-            let idle = batch.moves.is_empty();
+            let idle = batch.runs.is_empty();
             if self.snapshot_due() {
                 self.add_snapshots(&mut batch);
             }
-            if (!idle || !batch.snapshots.is_empty()) && self.batches.send(batch).is_err() {
-                return Ok(()); // the other thread ended and said why
+            if !self.send(batch) || !self.advance_idle() {
+                return Ok(());
             }
-            if idle {
+            if idle && !self.is_broken() {
                 // What came since `seen` was taken wakes at once, so nothing is slept through.
                 seen = self.log.wait(seen, IDLE);
             }
         }
         let mut last = Batch { begun: self.clock.elapsed(), ..Batch::default() };
         self.add_snapshots(&mut last);
-        if !last.snapshots.is_empty() {
-            let _ = self.batches.send(last); // as above
-        }
+        self.send(last);
         Ok(())
+    }
+
+    /// States that the store does not have go before everything that builds on them.
+    fn send_first_snapshots(&mut self) {
+        let mut batch = Batch { begun: self.clock.elapsed(), ..Batch::default() };
+        for stream in 0..self.tracks.len() {
+            for i in 0..self.tracks[stream].partitions.len() {
+                if std::mem::take(&mut self.tracks[stream].partitions[i].bare) {
+                    self.add_snapshot(&mut batch, stream, i);
+                }
+            }
+        }
+        self.send(batch); // should nobody take it, the first turn ends the same way
+    }
+
+    /// Hands a batch over; `false` when nobody takes it.
+    pub(crate) fn send(&mut self, batch: Batch) -> bool {
+        if batch.is_empty() {
+            return true;
+        }
+        self.sent += 1;
+        self.batches.send(batch).is_ok()
     }
 
     /// Reads up to a batch of records from all streams, another one first every time, and runs their rules.
@@ -119,9 +154,12 @@ impl Processor {
         self.turn = (self.turn + 1) % self.tracks.len();
         for i in 0..self.tracks.len() {
             let stream = (self.turn + i) % self.tracks.len();
+            if self.tracks[stream].reopen {
+                continue;
+            }
             let blocks = self.cursors[stream].next(room)?;
             room = room.saturating_sub(blocks.iter().map(Block::weight).sum());
-            self.take(stream, blocks, &mut batch);
+            self.take(stream, &blocks, &mut batch);
             if room == 0 {
                 break;
             }
@@ -134,15 +172,16 @@ impl Processor {
     /// of a log can be, and its offsets are never handed out again). They are passed over, so that the lag ends.
     fn read_or_pass_over(&mut self) -> Result<Batch, EngineError> {
         let ends = self.ends();
-        if self.reached(&ends) {
+        if self.reached(&ends) || self.is_broken() {
             return Ok(Batch { begun: self.clock.elapsed(), ..Batch::default() });
         }
         // Everything before `ends` was there to be read before this second look.
         let mut batch = self.read()?;
-        if !batch.moves.is_empty() {
+        // A partition that a rule panicked in ends the turn of the streams after it: they were not looked at.
+        if !batch.runs.is_empty() || self.is_broken() {
             return Ok(batch);
         }
-        for (track, ends) in self.tracks.iter_mut().zip(&ends) {
+        for (track, ends) in self.tracks.iter_mut().zip(&ends).filter(|(track, _)| !track.reopen) {
             for (partition, end) in ends.iter().enumerate() {
                 let from = track.partitions[partition].next;
                 if from < *end {
@@ -153,8 +192,8 @@ impl Processor {
                         to = end,
                         "the end of the log was lost; passed over"
                     );
-                    batch.moves.push(Move { from: track.position(partition, from), to: *end });
-                    batch.skipped += *end - from;
+                    let epoch = track.partitions[partition].epoch;
+                    batch.end_run(track.position(partition, from), *end, epoch, *end - from);
                     track.partitions[partition].next = *end;
                 }
             }
@@ -162,68 +201,41 @@ impl Processor {
         Ok(batch)
     }
 
-    fn take(&mut self, stream: usize, blocks: Vec<Block>, batch: &mut Batch) {
-        let track = &mut self.tracks[stream];
-        let first_move = batch.moves.len();
-        for block in blocks {
-            let partition = block.partition as usize;
-            let before = track.partitions[partition].next;
-            let block = block.from_offset(before);
-            if block.is_empty() {
-                continue;
-            }
-            let gap = block.first_offset() - before;
-            if gap > 0 {
-                tracing::warn!(
-                    stream = track.name,
-                    partition,
-                    from = before,
-                    to = block.first_offset(),
-                    "records are not in the log any more, by damage or retention; they are passed over"
-                );
-                batch.skipped += gap;
-            }
-            self.records += block.len() as u64;
-            let after = block.next_offset();
-            match batch.moves[first_move..].iter_mut().find(|step| step.from.partition == block.partition) {
-                Some(step) => step.to = after,
-                None => batch.moves.push(Move { from: track.position(partition, before), to: after }),
-            }
-            let state = &mut track.partitions[partition];
-            state.next = after;
-            if track.id == self.refused {
-                batch.dead_letters.extend(block.records().map(|record| dead_letter(&record, block.partition)));
-                continue;
-            }
-            if let Some(program) = &track.program {
-                program.run(&mut state.state, &block, &mut batch.anomalies);
-            }
-            batch.blocks.push(block);
-        }
-    }
-
     fn snapshot_due(&self) -> bool {
         let age = self.clock.elapsed().saturating_sub(self.snapshot_at);
-        age.as_millis() as i64 >= self.settings.snapshot_every_ms
-            || self.records >= self.settings.snapshot_every_records
+        let due = age.as_millis() as i64 >= self.settings.snapshot_every_ms
+            || self.records >= self.settings.snapshot_every_records;
+        due && age >= (self.snapshot_cost + self.shared.snapshot_cost()) * SNAPSHOT_SHARE
     }
 
     /// Writes down every state that moved since it was last written down. They stand at the batch's end, so they go
     /// into its transaction.
     fn add_snapshots(&mut self, batch: &mut Batch) {
-        self.snapshot_at = self.clock.elapsed();
+        let begun = self.clock.elapsed();
         self.records = 0;
-        for track in &mut self.tracks {
-            let Some(program) = &track.program else { continue };
-            for (i, partition) in track.partitions.iter_mut().enumerate().filter(|(_, p)| p.snapshot < p.next) {
-                let mut state = Vec::new();
-                program.encode(&partition.state, &mut state);
-                partition.snapshot = partition.next;
-                let (stream, partition, offset) = (track.name.clone(), i as u32, partition.next);
-                batch.snapshots.push(Snapshot { position: StoredPosition { stream, partition, offset }, state });
-                batch.states.push(Position { stream: track.id, partition, offset });
+        for stream in 0..self.tracks.len() {
+            for i in 0..self.tracks[stream].partitions.len() {
+                if self.tracks[stream].partitions[i].is_unsaved() {
+                    self.add_snapshot(batch, stream, i);
+                }
             }
         }
+        self.snapshot_at = self.clock.elapsed();
+        self.snapshot_cost = self.snapshot_at.saturating_sub(begun);
+    }
+
+    /// The same for one partition.
+    pub(crate) fn add_snapshot(&mut self, batch: &mut Batch, stream: usize, i: usize) {
+        let track = &mut self.tracks[stream];
+        let Some(program) = &track.program else { return };
+        let partition = &mut track.partitions[i];
+        let mut state = Vec::new();
+        program.encode(&partition.state, &mut state);
+        (partition.snapshot, partition.unsaved) = (partition.next, false);
+        let (offset, epoch) = (partition.next, partition.epoch);
+        let position = StoredPosition { stream: track.name.clone(), partition: i as u32, offset };
+        batch.snapshots.push(Snapshot { position, state });
+        batch.states.push((track.position(i, offset), epoch));
     }
 
     fn ends(&self) -> Vec<Vec<u64>> {
@@ -235,4 +247,10 @@ impl Processor {
         let mut pairs = self.tracks.iter().zip(targets);
         pairs.all(|(track, targets)| track.partitions.iter().zip(targets).all(|(p, target)| p.next >= *target))
     }
+}
+
+/// A reader of a stream from where its partitions are.
+pub(crate) fn cursor(log: &dyn Log, track: &StreamTrack) -> Result<Box<dyn Cursor>, EngineError> {
+    let from: Vec<_> = track.partitions.iter().enumerate().map(|(i, p)| (i as u32, p.next)).collect();
+    Ok(log.read(track.id, &from)?)
 }

@@ -3,50 +3,29 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use event::{Position, StreamId};
+use event::StreamId;
 use log::Log;
-use process::{Program, State};
-use store::Snapshot;
+use process::{Program, Restored};
+use store::{Snapshot, Store, StoreError};
 
+use crate::anew::{self, Anew};
 use crate::parts::state_consumer;
+use crate::rerun::{Leg, Rerun};
+use crate::skips::Skips;
+use crate::track::{PartitionTrack, StreamTrack};
 use crate::{EngineError, Parts};
 
-/// One stream while the engine runs.
-#[derive(Debug)]
-pub(crate) struct StreamTrack {
-    pub(crate) id: StreamId,
-    pub(crate) name: String,
-    /// Its rules; `None` when it has none.
-    pub(crate) program: Option<Arc<Program>>,
-    pub(crate) partitions: Vec<PartitionTrack>,
-}
+/// How often a re-run begins anew because a rule panicked: each time finds most of what is left.
+pub(crate) const PASSES_MAX: u32 = 100;
 
-/// One partition while the engine runs.
-#[derive(Debug, Default)]
-pub(crate) struct PartitionTrack {
-    /// The next offset to process.
-    pub(crate) next: u64,
-    /// The position of the state that the store has.
-    pub(crate) snapshot: u64,
-    pub(crate) state: State,
-}
+/// The store's snapshots, by stream and partition.
+pub(crate) type Snapshots = HashMap<(String, u32), Snapshot>;
 
-impl StreamTrack {
-    pub(crate) fn position(&self, partition: usize, offset: u64) -> Position {
-        Position { stream: self.id, partition: partition as u32, offset }
-    }
-
-    /// What the log must keep for the rule states to be rebuilt; without rules that is nothing before the position.
-    pub(crate) fn state_positions(&self) -> impl Iterator<Item = Position> {
-        let offset = |p: &PartitionTrack| if self.program.is_some() { p.snapshot } else { p.next };
-        self.partitions.iter().enumerate().map(move |(i, p)| self.position(i, offset(p)))
-    }
-}
-
-/// Reads positions and states, tells the log, and brings every state up to its position.
-pub(crate) fn recover(parts: &mut Parts) -> Result<Vec<StreamTrack>, EngineError> {
+/// Reads positions, states and the list of what is passed over, tells the log, and brings every state up to its position.
+pub(crate) fn recover(parts: &mut Parts) -> Result<(Vec<StreamTrack>, Skips), EngineError> {
     let programs = std::mem::take(&mut parts.programs);
     let mut tracks = tracks(parts, programs)?;
+    let mut skips = Skips::load(parts.store.as_ref(), &parts.catalog)?;
     let consumer = &parts.settings.consumer;
     let positions: Vec<_> = tracks
         .iter()
@@ -54,84 +33,178 @@ pub(crate) fn recover(parts: &mut Parts) -> Result<Vec<StreamTrack>, EngineError
         .collect();
     // At once: where the log lost its end, no offset that the store knows may be handed out again.
     parts.log.commit(consumer, &positions)?;
-    let mut snapshots: HashMap<_, _> = parts
-        .store
-        .snapshots()?
-        .into_iter()
-        .map(|snapshot| ((snapshot.position.stream.clone(), snapshot.position.partition), snapshot))
-        .collect();
+    let snapshots = snapshots(parts.store.as_ref())?;
     for track in &mut tracks {
-        let Some(program) = track.program.clone() else { continue };
-        for (i, partition) in track.partitions.iter_mut().enumerate() {
-            if let Some(snapshot) = snapshots.remove(&(track.name.clone(), i as u32)) {
-                restore(&program, partition, &snapshot);
-            }
-        }
-        rebuild(parts.log.as_ref(), track, &program, parts.settings.batch_bytes)?;
+        let anew = anew::windows(parts, track, &snapshots, &mut skips)?;
+        let all: Vec<_> = (0..track.partitions.len()).collect();
+        let known = anew.as_ref().map_or(&[][..], |anew| &anew.which);
+        bring_up(parts.log.as_ref(), track, all, &snapshots, known, &mut skips, parts.settings.batch_bytes)?;
+        settle(track, anew, &snapshots);
     }
     let states: Vec<_> = tracks.iter().flat_map(StreamTrack::state_positions).collect();
     parts.log.commit(&state_consumer(consumer), &states)?;
-    Ok(tracks)
+    Ok((tracks, skips))
 }
 
 fn tracks(parts: &Parts, programs: Vec<(StreamId, Program)>) -> Result<Vec<StreamTrack>, EngineError> {
     let stored = parts.store.positions(&parts.settings.consumer)?;
     let known: HashMap<_, _> = stored.iter().map(|p| ((p.stream.as_str(), p.partition), p.offset)).collect();
     let mut programs: HashMap<_, _> = programs.into_iter().map(|(id, program)| (id, Arc::new(program))).collect();
+    let now = parts.clock.now();
     let track = |(id, stream): (StreamId, &event::Stream)| {
         let next = |partition| known.get(&(stream.name.as_str(), partition)).copied().unwrap_or(0);
-        let partition = |i| PartitionTrack { next: next(i), ..PartitionTrack::default() };
-        let program = programs.remove(&id).filter(|program| program.rules().next().is_some());
+        let partition = |i| PartitionTrack { next: next(i), seen_at: now, ..PartitionTrack::default() };
+        let of_use = |p: &Arc<Program>| p.rules().next().is_some() || p.windows().next().is_some();
         StreamTrack {
             id,
             name: stream.name.clone(),
-            program,
+            program: programs.remove(&id).filter(of_use),
             partitions: (0..stream.partitions).map(partition).collect(),
+            reopen: false,
         }
     };
     Ok(parts.catalog.processed().map(track).collect())
 }
 
-/// Takes a snapshot; one that cannot be used is left alone, its state comes from the log instead.
-fn restore(program: &Program, partition: &mut PartitionTrack, snapshot: &Snapshot) {
-    let position = &snapshot.position;
-    if position.offset > partition.next {
-        tracing::warn!(?position, committed = partition.next, "a snapshot is ahead of its position and is not used");
-        return;
-    }
-    match program.decode(&snapshot.state) {
-        Ok(state) => (partition.state, partition.snapshot) = (state, position.offset),
-        Err(error) => tracing::info!(?position, %error, "a snapshot is not used; its state is rebuilt from the log"),
+/// Puts windows that were computed anew into their partitions' states; the first transaction writes all of these down: only
+/// then it is over. A partition that has no snapshot yet gets one with it: so one without says that it was run without any
+/// rules or windows.
+fn settle(track: &mut StreamTrack, mut anew: Option<Anew>, known: &Snapshots) {
+    let Some(program) = &track.program else { return };
+    for (i, partition) in (0_u32..).zip(&mut track.partitions) {
+        if let Some(Anew { which, states }) = &mut anew {
+            program.adopt(&mut partition.state, &mut states[i as usize], which);
+        }
+        partition.bare = anew.is_some() || !known.contains_key(&(track.name.clone(), i));
     }
 }
 
-/// Re-runs the log from each snapshot to the committed position, and throws away what the rules find: it was
-/// committed before.
-fn rebuild(log: &dyn Log, track: &mut StreamTrack, program: &Program, bytes: usize) -> Result<(), EngineError> {
-    let behind = |p: &&PartitionTrack| p.snapshot < p.next;
-    let records: u64 = track.partitions.iter().filter(behind).map(|p| p.next - p.snapshot).sum();
-    if records == 0 {
-        return Ok(());
-    }
-    tracing::info!(stream = track.name, records, "rule states are brought up to date from the log");
-    let mut at: Vec<u64> = track.partitions.iter().map(|p| p.snapshot).collect();
-    let lagging = track.partitions.iter().enumerate().filter(|(_, p)| p.snapshot < p.next);
-    let from: Vec<_> = lagging.map(|(i, p)| (i as u32, p.snapshot)).collect();
-    let mut cursor = log.read(track.id, &from)?;
-    let mut found = Vec::new();
-    while at.iter().zip(&track.partitions).any(|(at, p)| *at < p.next) {
-        let blocks = cursor.next(bytes)?;
-        if blocks.is_empty() {
-            break; // the log lost its end
+/// All snapshots.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(crate) fn snapshots(store: &dyn Store) -> Result<Snapshots, StoreError> {
+    let name = |snapshot: &Snapshot| (snapshot.position.stream.clone(), snapshot.position.partition);
+    Ok(store.snapshots()?.into_iter().map(|snapshot| (name(&snapshot), snapshot)).collect())
+}
+
+/// Brings the states of some partitions up to their positions: each from its snapshot, then from the log, with outputs off.
+/// What is new to the snapshot sees the log from its beginning, but for what is `known` by other means. A record that a rule panics on is one that an earlier rule
+/// had no trouble with, and it has its row: the rules pass over it. Gives the records that were run.
+///
+/// # Errors
+/// When the log cannot be read, or rules panic over and over.
+pub(crate) fn bring_up(
+    log: &dyn Log,
+    track: &mut StreamTrack,
+    mut which: Vec<usize>,
+    snapshots: &Snapshots,
+    known: &[usize],
+    skips: &mut Skips,
+    bytes: usize,
+) -> Result<u64, EngineError> {
+    let Some(program) = track.program.clone() else { return Ok(0) };
+    let mut records = 0;
+    for _ in 0..PASSES_MAX {
+        let rerun = Rerun { log, stream: track.id, program: &program, skips, bytes };
+        let (more, tripped) = pass(&rerun, track, &which, snapshots, known)?;
+        records += more;
+        if tripped.is_empty() {
+            return Ok(records);
         }
-        for block in blocks {
-            let i = block.partition as usize;
-            let partition = &mut track.partitions[i];
-            let block = block.from_offset(at[i]).until_offset(partition.next);
-            at[i] = at[i].max(block.next_offset());
-            program.run(&mut partition.state, &block, &mut found);
-            found.clear();
+        which.clear();
+        for (partition, leg) in tripped {
+            which.push(partition);
+            for trip in leg.trips {
+                let (offset, cause) = (trip.offset, trip.message);
+                tracing::warn!(
+                    stream = track.name,
+                    partition,
+                    offset,
+                    cause,
+                    "a rule panics on a record that is stored"
+                );
+                skips.add(track.position(partition, offset), None);
+            }
         }
     }
-    Ok(())
+    Err(panics_too_often(&track.name))
+}
+
+/// What ends a start that cannot succeed.
+pub(crate) fn panics_too_often(stream: &str) -> EngineError {
+    let message = format!("rules of stream `{stream}` panic on too many records of its log");
+    EngineError::Panicked { thread: "recover", message }
+}
+
+/// One try: the states of `which`, or the legs on which a rule panicked.
+fn pass(
+    rerun: &Rerun<'_>,
+    track: &mut StreamTrack,
+    which: &[usize],
+    snapshots: &Snapshots,
+    known: &[usize],
+) -> Result<(u64, Vec<(usize, Leg)>), EngineError> {
+    let firsts: Vec<_> = rerun.log.extents(rerun.stream).iter().map(|extent| extent.first).collect();
+    let mut legs = Vec::with_capacity(which.len());
+    for &i in which {
+        let partition = &mut track.partitions[i];
+        let restored = snapshots
+            .get(&(track.name.clone(), i as u32))
+            .and_then(|snapshot| restore(rerun.program, partition.next, snapshot));
+        let (at, Restored { state, mut missing }) = restored.unwrap_or_default();
+        missing.retain(|place| !known.contains(place));
+        (partition.snapshot, partition.unsaved) = (at, !missing.is_empty());
+        let first = if missing.is_empty() { at } else { firsts[i].min(at) };
+        legs.push(Leg { partition: i as u32, from: first, to: at, state, only: missing, ..Leg::default() });
+    }
+    let records: u64 =
+        legs.iter().map(|leg| leg.to - leg.from + track.partitions[leg.partition as usize].next - leg.to).sum();
+    if records > 0 {
+        tracing::info!(stream = track.name, records, "rule states are brought up to date from the log");
+    }
+    rerun.run(&mut legs)?;
+    for leg in &mut legs {
+        leg.only.clear();
+        leg.from = leg.to;
+        leg.to = track.partitions[leg.partition as usize].next;
+        if !leg.trips.is_empty() {
+            leg.from = leg.to;
+        }
+    }
+    rerun.run(&mut legs)?;
+    let mut tripped = Vec::new();
+    for (&i, mut leg) in which.iter().zip(legs) {
+        track.partitions[i].state = std::mem::take(&mut leg.state);
+        if !leg.trips.is_empty() {
+            tripped.push((i, leg));
+        }
+    }
+    Ok((records, tripped))
+}
+
+/// What a snapshot gives, and where it stands; one that cannot be used is left alone, its state comes from the log instead.
+pub(crate) fn restore(program: &Program, next: u64, snapshot: &Snapshot) -> Option<(u64, Restored)> {
+    let position = &snapshot.position;
+    if position.offset > next {
+        tracing::warn!(?position, committed = next, "a snapshot is ahead of its position and is not used");
+        return None;
+    }
+    match program.decode(&snapshot.state) {
+        Ok(restored) => {
+            if !restored.missing.is_empty() {
+                let new = restored.missing.len();
+                tracing::info!(
+                    ?position,
+                    new,
+                    "new and changed rules and windows are shown the log from its beginning"
+                );
+            }
+            Some((position.offset, restored))
+        }
+        Err(error) => {
+            tracing::info!(?position, %error, "a snapshot is not used; its state is rebuilt from the log");
+            None
+        }
+    }
 }

@@ -1,16 +1,56 @@
 //! What the engine's threads and its handle share.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use event::Position;
 
 use crate::EngineError;
+use crate::poison::Why;
+use crate::quiet::words_of;
 
-/// Flags across threads.
+/// Flags and notes across threads.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     stop: AtomicBool,
     failed: Mutex<Option<String>>,
+    progress: Mutex<Progress>,
+    moved: Condvar,
+    /// How long the last snapshots took to be stored, in microseconds.
+    snapshot_cost_us: AtomicU64,
+}
+
+/// How far the committer has come.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Batches that it is done with, whatever came of them.
+    batches: u64,
+    /// It takes no more.
+    closed: bool,
+    setbacks: Vec<Setback>,
+}
+
+/// A partition must be processed again from its committed position: the store refused something of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Setback {
+    /// The partition, and how far it is committed. That stays so: what is still on its way to the store is dropped.
+    pub(crate) at: Position,
+    /// What the partition makes from now on is of this epoch; all before is dropped.
+    pub(crate) epoch: u64,
+    pub(crate) then: Then,
+}
+
+/// What is done differently this time.
+#[derive(Clone, Debug)]
+pub(crate) enum Then {
+    /// The record at this offset is passed over; it is a dead letter already.
+    Skip(u64, Why),
+    /// Record by record up to this offset, so that the one at fault can be told.
+    OneByOne(u64),
+    /// Nothing is handed over because of idleness until there is a record again.
+    NoAdvance,
 }
 
 impl Shared {
@@ -26,22 +66,64 @@ impl Shared {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The committer is done with a batch.
+    pub(crate) fn batch_done(&self) {
+        self.progress().batches += 1;
+        self.moved.notify_all();
+    }
+
+    /// The committer takes no more.
+    pub(crate) fn close(&self) {
+        self.progress().closed = true;
+        self.moved.notify_all();
+    }
+
+    /// Waits until the committer is done with so many batches; `false` when it takes no more.
+    pub(crate) fn settled(&self, batches: u64) -> bool {
+        let mut progress = self.progress();
+        while progress.batches < batches && !progress.closed {
+            progress = self.moved.wait(progress).unwrap_or_else(PoisonError::into_inner);
+        }
+        !progress.closed
+    }
+
+    pub(crate) fn set_back(&self, setback: Setback) {
+        self.progress().setbacks.push(setback);
+    }
+
+    pub(crate) fn is_set_back(&self) -> bool {
+        !self.progress().setbacks.is_empty()
+    }
+
+    pub(crate) fn take_setbacks(&self) -> Vec<Setback> {
+        std::mem::take(&mut self.progress().setbacks)
+    }
+
+    pub(crate) fn note_snapshot_cost(&self, cost: Duration) {
+        self.snapshot_cost_us.store(cost.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn snapshot_cost(&self) -> Duration {
+        Duration::from_micros(self.snapshot_cost_us.load(Ordering::Relaxed))
+    }
+
     /// Runs a thread's work: whatever ends it but success is said loudly and kept, a panic included.
     pub(crate) fn guard(
         &self,
         thread: &'static str,
         work: impl FnOnce() -> Result<(), EngineError>,
     ) -> Result<(), EngineError> {
-        let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let message = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            Err(EngineError::Panicked { thread, message: message.unwrap_or_else(|| "no message".to_owned()) })
-        });
+        let result = catch_unwind(AssertUnwindSafe(work))
+            .unwrap_or_else(|panic| Err(EngineError::Panicked { thread, message: words_of(&*panic) }));
         if let Err(error) = &result {
             tracing::error!(thread, %error, "the engine stopped");
             let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
             failed.get_or_insert_with(|| error.to_string());
         }
         result
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

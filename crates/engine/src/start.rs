@@ -36,19 +36,24 @@ impl Engine {
     /// # Errors
     /// When log or store cannot be read, or the system gives no thread.
     pub fn start(mut parts: Parts) -> Result<Self, EngineError> {
-        let tracks = recover::recover(&mut parts)?;
+        let (tracks, skips) = recover::recover(&mut parts)?;
         let shared = Arc::new(Shared::default());
         let stats = Arc::new(EngineStats::new(parts.log.clone(), &tracks));
         let meters = Meters::new(&parts.settings.consumer, &tracks);
         let housekeeping = Housekeeping::new(&parts, &tracks);
         let (commands, inbox) = channel();
         let (batches, finished) = sync_channel(BATCHES_WAITING);
-        let processor = Processor::new(&parts, tracks, inbox, batches)?;
+        let processor = Processor::new(&parts, tracks, skips, shared.clone(), inbox, batches)?;
         let committer = Committer::new(parts, shared.clone(), stats.clone(), meters, housekeeping, finished);
+        let closing = shared.clone();
         Ok(Self {
             commands,
             processor: spawn("process", shared.clone(), move || processor.run())?,
-            committer: spawn("commit", shared.clone(), move || committer.run())?,
+            committer: spawn("commit", shared.clone(), move || {
+                // However it ends: nobody waits for it any more.
+                let _closing = Closing(closing);
+                committer.run()
+            })?,
             shared,
             stats,
         })
@@ -98,6 +103,15 @@ impl Engine {
         };
         let (committed, processed) = (ended(self.committer), ended(self.processor));
         processed.and(committed)
+    }
+}
+
+/// Says at its end that no batch is taken any more.
+struct Closing(Arc<Shared>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 

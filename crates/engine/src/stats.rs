@@ -1,14 +1,16 @@
 //! Figures of a running engine, for anyone who asks.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use event::{Millis, Position, StreamId};
+use breaker::BreakerState;
+use event::{Millis, Position, StreamId, WindowDelta};
 use hdrhistogram::Histogram;
 use log::Log;
 
-use crate::processor::Batch;
-use crate::recover::StreamTrack;
+use crate::batch::Batch;
+use crate::recent::Recent;
+use crate::track::StreamTrack;
 
 /// The longest time from append to commit that is told apart, in milliseconds: a day.
 const LATENCY_MAX_MS: u64 = 24 * 3_600 * 1_000;
@@ -19,10 +21,16 @@ pub struct EngineStats {
     streams: Vec<StreamStats>,
     stored: AtomicU64,
     dead_letters: AtomicU64,
+    quarantined: AtomicU64,
     skipped: AtomicU64,
+    late: AtomicU64,
+    windows_closed: AtomicU64,
+    recent: Mutex<Recent>,
     anomalies: Vec<(String, AtomicU64)>,
     end_to_end: Mutex<Histogram<u64>>,
     commits: AtomicU64,
+    retries: AtomicU64,
+    breaker: AtomicU8,
     last_commit_at: AtomicI64,
 }
 
@@ -39,6 +47,10 @@ impl std::fmt::Debug for EngineStats {
             .field("commits", &self.commits)
             .finish_non_exhaustive()
     }
+}
+
+fn add(to: &AtomicU64, more: u64) {
+    to.fetch_add(more, Ordering::Relaxed);
 }
 
 impl EngineStats {
@@ -62,23 +74,32 @@ impl EngineStats {
             streams: tracks.iter().map(stream).collect(),
             stored: AtomicU64::new(0),
             dead_letters: AtomicU64::new(0),
+            quarantined: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
+            late: AtomicU64::new(0),
+            windows_closed: AtomicU64::new(0),
+            recent: Mutex::default(),
             anomalies: rules.into_iter().map(|rule| (rule, AtomicU64::new(0))).collect(),
             end_to_end: Mutex::new(end_to_end),
             commits: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
+            breaker: AtomicU8::new(0),
             last_commit_at: AtomicI64::new(Millis::MIN),
         }
     }
 
     /// Takes note of a committed batch.
-    pub(crate) fn note(&self, batch: &Batch, moves: &[Position], now: Millis) {
+    pub(crate) fn note(&self, batch: &Batch, moves: &[Position], closed: u64, now: Millis) {
         let stored: usize = batch.blocks.iter().map(event::Block::len).sum();
-        self.stored.fetch_add(stored as u64, Ordering::Relaxed);
-        self.dead_letters.fetch_add(batch.dead_letters.len() as u64, Ordering::Relaxed);
-        self.skipped.fetch_add(batch.skipped, Ordering::Relaxed);
-        for anomaly in &batch.anomalies {
+        add(&self.stored, stored as u64);
+        add(&self.dead_letters, batch.dead_letters.len() as u64);
+        add(&self.quarantined, batch.runs.iter().map(|run| run.quarantined).sum());
+        add(&self.skipped, batch.gaps());
+        add(&self.late, batch.output.late.iter().map(|late| late.events).sum());
+        add(&self.windows_closed, closed);
+        for anomaly in &batch.output.anomalies {
             if let Some((_, count)) = self.anomalies.iter().find(|(rule, _)| *rule == anomaly.rule) {
-                count.fetch_add(1, Ordering::Relaxed);
+                add(count, 1);
             }
         }
         for position in moves {
@@ -93,24 +114,47 @@ impl EngineStats {
                 histogram.saturating_record_n(ms, block.len() as u64);
             }
         }
-        self.commits.fetch_add(1, Ordering::Relaxed);
+        add(&self.commits, 1);
         self.last_commit_at.store(now, Ordering::Relaxed);
+    }
+
+    /// The pieces with which a batch closes windows, as far as those were not closed lately; once for each batch.
+    pub(crate) fn closing<'b>(&self, batch: &'b Batch) -> Vec<&'b WindowDelta> {
+        let mut pieces: Vec<_> = batch.output.windows.iter().filter(|piece| !piece.correction).collect();
+        if !pieces.is_empty() {
+            let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+            pieces.retain(|piece| recent.is_new(&piece.id));
+        }
+        pieces
+    }
+
+    pub(crate) fn note_retry(&self) {
+        add(&self.retries, 1);
+    }
+
+    pub(crate) fn note_breaker(&self, state: BreakerState) {
+        self.breaker.store(state as u8, Ordering::Relaxed);
     }
 
     /// Counts on where the figures of an engine before this one ended, so that totals of a process never fall.
     pub fn go_on_from(&self, before: &Self) {
-        self.stored.fetch_add(before.stored(), Ordering::Relaxed);
-        self.dead_letters.fetch_add(before.dead_letters(), Ordering::Relaxed);
-        self.skipped.fetch_add(before.skipped(), Ordering::Relaxed);
-        self.commits.fetch_add(before.commits(), Ordering::Relaxed);
+        add(&self.stored, before.stored());
+        add(&self.dead_letters, before.dead_letters());
+        add(&self.quarantined, before.quarantined());
+        add(&self.skipped, before.skipped());
+        add(&self.late, before.late());
+        add(&self.windows_closed, before.windows_closed());
+        add(&self.commits, before.commits());
+        add(&self.retries, before.retries());
         for (rule, count) in &self.anomalies {
             let earlier = before.anomalies.iter().find(|(name, _)| name == rule);
-            count.fetch_add(earlier.map_or(0, |(_, count)| count.load(Ordering::Relaxed)), Ordering::Relaxed);
+            add(count, earlier.map_or(0, |(_, count)| count.load(Ordering::Relaxed)));
         }
-        let earlier = before.end_to_end.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut mine = self.end_to_end.lock().unwrap_or_else(PoisonError::into_inner);
         // Both have the same bounds, so it always fits.
-        let _ = mine.add(earlier);
+        let earlier = before.end_to_end.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let _ = self.end_to_end.lock().unwrap_or_else(PoisonError::into_inner).add(earlier);
+        let earlier = std::mem::take(&mut *before.recent.lock().unwrap_or_else(PoisonError::into_inner));
+        *self.recent.lock().unwrap_or_else(PoisonError::into_inner) = earlier;
     }
 
     /// Event rows committed.
@@ -123,9 +167,25 @@ impl EngineStats {
         self.dead_letters.load(Ordering::Relaxed)
     }
 
+    /// Dead letters whose replay failed once too often here.
+    pub fn quarantined(&self) -> u64 {
+        self.quarantined.load(Ordering::Relaxed)
+    }
+
     /// Records that the log should have held and did not, by damage or retention.
     pub fn skipped(&self) -> u64 {
         self.skipped.load(Ordering::Relaxed)
+    }
+
+    /// Events that came after a window of theirs was closed, once for each such window.
+    pub fn late(&self) -> u64 {
+        self.late.load(Ordering::Relaxed)
+    }
+
+    /// Windows that were closed. One that several partitions hand over counts once, unless more than 65 536 others were
+    /// closed in between; corrections do not count.
+    pub fn windows_closed(&self) -> u64 {
+        self.windows_closed.load(Ordering::Relaxed)
     }
 
     /// Anomalies committed, by rule, in the order of names.
@@ -159,6 +219,17 @@ impl EngineStats {
     /// Store transactions.
     pub fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
+    }
+
+    /// Tries to commit after one that failed because the store was away.
+    pub fn retries(&self) -> u64 {
+        self.retries.load(Ordering::Relaxed)
+    }
+
+    /// What the breaker around the store is: anything but closed means an outage.
+    pub fn breaker(&self) -> BreakerState {
+        let is = |state: &BreakerState| *state as u8 == self.breaker.load(Ordering::Relaxed);
+        [BreakerState::Open, BreakerState::HalfOpen].into_iter().find(is).unwrap_or_default()
     }
 
     /// When the last one was; `None` before the first.

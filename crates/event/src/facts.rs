@@ -1,4 +1,4 @@
-//! What processing yields besides rows: anomalies and dead letters.
+//! What rules find, and why doors refuse.
 
 use crate::Millis;
 
@@ -61,57 +61,6 @@ pub struct Anomaly {
     pub metadata: String,
     /// The sender's bytes of the record that raised it.
     pub event: Vec<u8>,
-}
-
-/// Where an event was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stage {
-    /// At a door, before it was in its stream.
-    Collect,
-    /// By a rule or a step.
-    Process,
-    /// By the store.
-    Store,
-}
-
-impl Stage {
-    /// Its name in tables and answers.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Collect => "collect",
-            Self::Process => "process",
-            Self::Store => "store",
-        }
-    }
-}
-
-/// An event that could not be taken, with its bytes and the reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// Whose it is; empty for the default tenant.
-    pub tenant: String,
-    /// A UUID, as told to the sender.
-    pub id: String,
-    /// The stream it was meant for.
-    pub stream: String,
-    /// The partition of the log record that holds it.
-    pub partition: u32,
-    /// The offset of that record.
-    pub offset: u64,
-    /// Where it was refused.
-    pub stage: Stage,
-    /// Why, as a [`RefusalCode`] or another stable word.
-    pub code: String,
-    /// The field at fault, as a JSON pointer; empty when it is the whole event.
-    pub pointer: String,
-    /// Why, for people.
-    pub message: String,
-    /// The sender's bytes.
-    pub data: Vec<u8>,
-    /// The request it came with.
-    pub request_id: String,
-    /// When it was received.
-    pub received_at: Millis,
 }
 
 /// Why a door refuses one event: a closed set, fit for a metric label.

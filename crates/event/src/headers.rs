@@ -4,6 +4,15 @@
 /// The header with the tenant's name. A record of the default tenant has none.
 pub const TENANT: &str = "tenant";
 
+/// The header with the id of the dead letter that a record is the replay of.
+pub const LETTER: &str = "dlq-id";
+
+/// The header with how often that letter had failed when it was replayed: what failed once more since then was this record.
+pub const ATTEMPT: &str = "dlq-attempt";
+
+/// The header that ties a record to other things.
+pub const CORRELATION: &str = "correlation-id";
+
 /// Adds one header to an encoded list. A name over 255 bytes or a value over 65 535 bytes is cut there.
 pub fn put(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     let name = &name.as_bytes()[..name.len().min(255)];

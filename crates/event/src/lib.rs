@@ -2,22 +2,30 @@
 //!
 //! This crate knows no disk, no clock, no network and no async. Everything above speaks in these types.
 
+mod alert;
 mod batch;
 mod block;
 mod facts;
 pub mod headers;
+mod letter;
 pub mod limits;
+pub mod measure;
 mod partition;
 mod stream;
+pub mod varint;
+mod window;
 
+pub use alert::{Alert, DeliveryChange, DeliveryStatus};
 pub use batch::{Batch, Draft, Span};
 pub use block::{Block, BlockBuilder, BlockError, ENTRY_BYTES, Record};
-pub use facts::{Anomaly, DeadLetter, RefusalCode, Severity, Stage};
+pub use facts::{Anomaly, RefusalCode, Severity};
+pub use letter::{Classification, DeadLetter, LetterChange, LetterEvent, LetterStatus, Stage};
 pub use partition::partition_of;
 pub use stream::{
     Catalog, CatalogError, Dedup, Field, FieldPath, JsonKind, Requirement, Retention, Stream, StreamId, TimeField,
     TimeUnit,
 };
+pub use window::{LateEvents, WindowDelta, WindowId};
 
 /// Milliseconds since 1970-01-01T00:00:00Z, the one unit of time in the log, the store and the rules.
 pub type Millis = i64;

@@ -67,6 +67,28 @@ pub const RULE_COUNT_MAX: usize = 10_000;
 /// Times that one rule holds for each partition over all keys, 8 bytes each: 64 MiB.
 pub const RULE_TIMES_MAX: usize = 8 << 20;
 
+/// Rows that a replay exchanges at the most when it is swapped: they are in memory, and one transaction of the live store,
+/// while the engine stands still. With more, the range is narrowed.
+pub const SWAP_CHANGES_MAX: usize = 200_000;
+/// Failed replays of a dead letter, automatic ones included, after which there may be another; one more quarantines it.
+pub const LETTER_REPLAYS_MAX: u32 = 3;
+/// Groups that one definition of windows holds open for each partition; the least recently used hand their piece over
+/// to the store and go first.
+pub const WINDOW_GROUPS_MAX: usize = 1 << 20;
+/// Bytes that one definition of windows holds for each partition, about; beyond that groups hand their pieces over early,
+/// too.
+pub const WINDOW_BYTES_MAX: usize = 256 << 20;
+/// Lengths of one definition of windows.
+pub const WINDOW_SIZES_MAX: usize = 16;
+/// Windows of one definition that hop that an event may be in: each is a piece when it is late.
+pub const WINDOW_HOPS_MAX: i64 = 288;
+/// Measures of one definition of windows.
+pub const WINDOW_MEASURES_MAX: usize = 32;
+/// Fields that make a group.
+pub const WINDOW_FIELDS_MAX: usize = 8;
+/// Values that a `novel` rule knows of one key; the oldest go first.
+pub const RULE_VALUES_MAX: usize = 64;
+
 /// Bytes of an `Idempotency-Key`.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 /// Bytes of one answer that is kept for its idempotency key; a longer one lists hundreds of refused events, and is not.

@@ -138,6 +138,15 @@ pub trait Log: Send + Sync + 'static {
     /// When it cannot be written.
     fn commit(&self, consumer: &str, positions: &[Position]) -> Result<(), LogError>;
 
+    /// Forgets a consumer that comes no more: retention spares nothing for it from now on. One that is not known is none.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn forget(&self, consumer: &str) -> Result<(), LogError>;
+
+    /// The consumers whose positions are kept, in the order of their names.
+    fn consumers(&self) -> Vec<String>;
+
     /// Waits (async) until every given position (next offset) was committed by the consumer.
     fn committed<'a>(
         &'a self,

@@ -4,8 +4,8 @@ use axum::Router;
 use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder};
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::redoc;
 use crate::telemetry::VERSION;
+use crate::{desk, redoc};
 
 /// The routes.
 pub(crate) fn router() -> Router {
@@ -23,6 +23,7 @@ fn description() -> OpenApi {
     let mut document = OpenApiBuilder::new().info(info).build();
     document.merge(collect::openapi());
     document.merge(query::openapi());
+    document.merge(desk::openapi());
     document
 }
 
@@ -34,7 +35,8 @@ mod tests {
     fn the_description_holds_doors_and_questions() {
         let document = serde_json::to_value(description()).unwrap();
         assert_eq!(document["info"]["title"], "Millstream");
-        for path in ["/v1/streams/{stream}/events", "/v1/events", "/signals", "/health"] {
+        for path in ["/v1/streams/{stream}/events", "/v1/events", "/signals", "/health", "/v1/dlq/{id}", "/v1/replays"]
+        {
             assert!(document["paths"][path].is_object(), "{path}");
         }
     }

@@ -11,6 +11,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use query::{Live, Ready};
 use tokio::sync::watch;
 
+use crate::alerting::Alerting;
 use crate::processing::Processing;
 use crate::telemetry;
 
@@ -19,6 +20,7 @@ pub(crate) struct Figures {
     pub(crate) log: Arc<DiskLog>,
     pub(crate) intake: Option<Arc<Intake>>,
     pub(crate) processing: Arc<Processing>,
+    pub(crate) alerting: Arc<Alerting>,
     pub(crate) clock: Arc<dyn Clock>,
     /// When the process began, by the clock's elapsed time.
     pub(crate) began: Duration,
@@ -33,12 +35,13 @@ impl Figures {
         log: Arc<DiskLog>,
         intake: Option<Arc<Intake>>,
         processing: Arc<Processing>,
+        alerting: Arc<Alerting>,
         clock: Arc<dyn Clock>,
         prometheus: PrometheusHandle,
     ) -> Self {
         telemetry::keep_up(prometheus.clone());
         let (began, draining) = (clock.elapsed(), watch::Sender::new(false));
-        Self { log, intake, processing, clock, began, draining, prometheus }
+        Self { log, intake, processing, alerting, clock, began, draining, prometheus }
     }
 
     /// Totals since the start.
@@ -58,11 +61,16 @@ impl Figures {
         if let Some(engine) = self.processing.stats() {
             live.stored = engine.stored();
             live.dead_letters = engine.dead_letters();
+            live.quarantined = engine.quarantined();
+            live.late = engine.late();
+            live.windows = engine.windows_closed();
+            live.breakers.push(("store".to_owned(), engine.breaker().as_str()));
             live.anomalies = engine.anomalies();
             live.lag_events = engine.lag_events();
             live.lag_by_partition = engine.lag_by_partition();
             live.end_to_end_ms = engine.end_to_end_ms();
         }
+        live.breakers.extend(self.alerting.breakers());
         live
     }
 
@@ -74,6 +82,11 @@ impl Figures {
     /// Events processed since the start.
     pub(crate) fn stored(&self) -> u64 {
         self.processing.stats().map_or(0, |engine| engine.stored())
+    }
+
+    /// Windows closed since the start.
+    pub(crate) fn windows_closed(&self) -> u64 {
+        self.processing.stats().map_or(0, |engine| engine.windows_closed())
     }
 
     /// Whether this process can do its work, and if not why.

@@ -1,11 +1,14 @@
 //! Millstream: events in over HTTP, a durable log, rules, a store, and answers. One binary, one verb at a time.
 
+mod alerting;
 mod cli;
 mod config;
+mod desk;
 mod docs;
 mod emitter;
 mod figures;
 mod gauges;
+mod in_force;
 mod output;
 mod processing;
 mod quotas;

@@ -44,7 +44,9 @@ pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     };
     let numeric = |c: usize| {
         let mut cells = rows.iter().filter_map(|row| row.get(c)).filter(|cell| !cell.is_empty()).peekable();
-        cells.peek().is_some() && cells.all(|cell| cell.starts_with(|first: char| first.is_ascii_digit()))
+        // Ids and times begin with a digit too, and have dashes.
+        let number = |cell: &String| cell.starts_with(|first: char| first.is_ascii_digit()) && !cell.contains('-');
+        cells.peek().is_some() && cells.all(number)
     };
     let mut out = String::new();
     let mut put = |cells: &mut dyn Iterator<Item = &str>| {
@@ -100,6 +102,8 @@ mod tests {
         let rows = vec![vec!["a".to_owned(), "1 000".to_owned()], vec!["long name".to_owned(), "5".to_owned()]];
         assert_eq!(table(&["name", "n"], &rows), "name           n\na          1 000\nlong name      5\n");
         assert_eq!(table(&["name"], &[]), "name\n");
+        let rows = vec![vec!["2026-11-20".to_owned(), "1".to_owned()]];
+        assert_eq!(table(&["day", "count"], &rows), "day         count\n2026-11-20      1\n");
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use api::ApiError;
-use arc_swap::ArcSwap;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -17,14 +16,17 @@ use serde_json::{Value, json};
 use store::Store;
 
 use crate::config::{self, BadConfig, Settings};
-use crate::processing::Processing;
+use crate::in_force::InForce;
+use crate::processing::{Processing, Specs};
 use crate::quotas;
 use crate::routes;
 use crate::server::Swap;
 use crate::server::tls::Tls;
 
 /// What can change while everything runs, as the first step of a key's path; what else changes needs a new process.
-const LIVE: [&str; 6] = ["keys", "limits", "tenants", "cors", "collect", "rules"];
+const LIVE: [&str; 8] = ["keys", "limits", "tenants", "cors", "collect", "rules", "windows", "zone"];
+/// The sections that an engine is made with.
+const PROGRAMS: [&str; 3] = ["rules", "windows", "zone"];
 /// The sections that decide what a tenant may send.
 const LIMITS: [&str; 3] = ["keys", "limits", "tenants"];
 
@@ -63,8 +65,8 @@ pub(crate) struct Reloader {
     pub(crate) intake: Option<Arc<Intake>>,
     pub(crate) processing: Arc<Processing>,
     pub(crate) tls: Option<Arc<Tls>>,
-    /// The names of the rules in force.
-    pub(crate) rules: Arc<ArcSwap<Vec<String>>>,
+    /// The rules and windows in force.
+    pub(crate) in_force: Arc<InForce>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -89,7 +91,7 @@ impl Reloader {
     fn exchange(&self) -> Result<Vec<Change>, ReloadError> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let settings = (self.load)()?;
-        let document = config::show(&settings);
+        let document = config::show_marked(&settings);
         let mut changes = Vec::new();
         differences("", &current, &document, &mut changes);
         let fixed: Vec<Change> = changes.iter().filter(|change| !LIVE.contains(&change.section())).cloned().collect();
@@ -100,10 +102,10 @@ impl Reloader {
         // Everything that can fail comes before anything that is put in force.
         let routes = self.parts.build(&settings.access, settings.collect)?;
         let certificate = self.tls.as_ref().map(|tls| tls.read()).transpose().map_err(anyhow::Error::from)?;
-        if touched(&["rules"]) {
-            let names = settings.rules.iter().map(|rule| rule.name.clone()).collect();
-            self.processing.exchange(settings.programs, settings.rules)?;
-            self.rules.store(Arc::new(names));
+        if touched(&PROGRAMS) {
+            let specs = Specs { rules: settings.rules, windows: settings.windows };
+            self.processing.exchange(settings.programs, specs.clone())?;
+            self.in_force.put(&specs.rules, &specs.windows);
         }
         if let Some(intake) = self.intake.as_ref().filter(|_| touched(&LIMITS)) {
             quotas::put(intake, &settings.access, &self.catalog, &*self.store, self.clock.now());

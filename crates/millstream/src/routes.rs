@@ -11,13 +11,15 @@ use collect::grpc::Grpc;
 use collect::{CollectorSettings, Hindrance, Intake};
 
 use crate::config::Access;
-use crate::docs;
 use crate::server::cors;
+use crate::{desk, docs};
 
 /// What routes are made of.
 pub(crate) struct Parts {
     /// The read side, when the role is there.
     pub(crate) query: Option<Router>,
+    /// Dead letters and replays, when the role `query` is there.
+    pub(crate) desk: Option<desk::Routes>,
     /// What is open to all.
     pub(crate) open: Router,
     /// The doors, when the role is there.
@@ -58,6 +60,13 @@ impl Parts {
         let mut clients = docs::router().merge(self.open.clone());
         if let Some(query) = &self.query {
             clients = clients.merge(guard(Need::Read, query.clone()));
+        }
+        if let Some(desk) = &self.desk {
+            clients = clients
+                .merge(guard(Need::Read, desk.read.clone()))
+                .merge(guard(Need::Repair, desk.repair.clone()))
+                .merge(guard(Need::Operate, desk.operate.clone()))
+                .merge(guard(Need::Command, desk.command.clone()));
         }
         if let Some(DoorParts { intake, hindrance, grpc }) = &self.doors {
             let limits = access.limits().iter().any(|(_, limit)| *limit != Limit::default());

@@ -87,9 +87,19 @@ const COUNTERS: &[Family] = &[
         "Events by stream and verdict: accepted, duplicate, rejected, shed",
     ),
     ("millstream_dead_letters_total", Unit::Count, "Refused events kept as dead letters, by stream and code"),
+    ("dlq_messages_replayed_total", Unit::Count, "Dead letters that were appended to their streams again"),
+    ("dlq_messages_failed_total", Unit::Count, "Replays of dead letters that their streams refused, by failure_type"),
+    ("millstream_quarantined_total", Unit::Count, "Dead letters that are never replayed again"),
     ("millstream_anomalies_total", Unit::Count, "Anomalies by rule"),
     ("millstream_log_damage_total", Unit::Count, "Damaged places met in the log, by kind"),
     ("millstream_retries_total", Unit::Count, "Repeated calls, by target"),
+    ("millstream_alerts_total", Unit::Count, "Tries to notify, by target and result: delivered, retried, failed"),
+    (
+        "outbox_events_total",
+        Unit::Count,
+        "Notifications and results of windows taken from the outbox for the first time",
+    ),
+    ("outbox_write_failures_total", Unit::Count, "Outcomes of deliveries that the store did not keep; tried again"),
 ];
 
 const GAUGES: &[Family] = &[
@@ -97,6 +107,7 @@ const GAUGES: &[Family] = &[
     ("millstream_log_bytes", Unit::Bytes, "Bytes of the log on disk"),
     ("millstream_log_oldest_age_seconds", Unit::Seconds, "Age of the oldest record of the log"),
     ("millstream_consumer_lag_events", Unit::Count, "Records appended and not committed yet, by stream and partition"),
+    ("millstream_breaker_state", Unit::Count, "Circuit breakers by target: 0 closed, 1 half-open, 2 open"),
     ("millstream_consumer_lag_seconds", Unit::Seconds, "Age of the oldest record that is not committed yet"),
 ];
 

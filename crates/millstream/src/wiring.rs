@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
-use arc_swap::ArcSwap;
 use collect::Intake;
 use collect::grpc::Grpc;
 use event::Catalog;
@@ -14,17 +13,19 @@ use log::disk::{DiskLog, DiskSettings};
 use log::disk_port::RealDisk;
 use log::{Clock, LogError, SystemClock};
 use metrics_exporter_prometheus::PrometheusHandle;
-use process::RuleSpec;
 use query::Query;
 use store::Store;
 use store::sqlite::{SqliteSettings, SqliteStore};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
+use crate::alerting::Alerting;
 use crate::config::{self, BadConfig, Settings};
+use crate::desk::{Repairs, RepairsParts};
 use crate::emitter::{self, Control};
 use crate::figures::Figures;
-use crate::processing::{CONSUMER, Processing};
+use crate::in_force::InForce;
+use crate::processing::{CONSUMER, Processing, Specs};
 use crate::reload::{Load, Reloader};
 use crate::routes::{self, DoorParts};
 use crate::server::tls::Tls;
@@ -40,7 +41,9 @@ pub(crate) struct App {
     /// What it did so far.
     pub(crate) figures: Arc<Figures>,
     processing: Arc<Processing>,
+    alerting: Arc<Alerting>,
     reloader: Arc<Reloader>,
+    repairs: Repairs,
     log: Arc<DiskLog>,
     clients: Server,
     admin: Server,
@@ -88,14 +91,14 @@ pub(crate) fn shut(runtime: Runtime) {
 /// # Errors
 /// Whatever keeps a part from starting, with what can be done about it.
 pub(crate) fn start(
-    settings: Settings,
+    mut settings: Settings,
     doors: Doors,
     control: Option<Arc<Control>>,
     prometheus: PrometheusHandle,
     load: Load,
 ) -> anyhow::Result<App> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let (roles, catalog, document) = (settings.roles, settings.catalog.clone(), config::show(&settings));
+    let (roles, catalog, document) = (settings.roles, settings.catalog.clone(), config::show_marked(&settings));
     let tls = settings.access.tls.as_ref().map(|files| Tls::load(&files.cert, &files.key)).transpose()?;
 
     // The log first: it locks the folder, and everything else can be rebuilt from it.
@@ -103,25 +106,28 @@ pub(crate) fn start(
     let store: Arc<dyn Store> = Arc::new(open_store(&settings.data_dir, catalog.clone())?);
 
     // The engine catches up with the log while the rest is built.
-    let processing = Arc::new(Processing::new(catalog.clone(), log.clone(), store.clone(), clock.clone()));
-    if roles.process {
-        processing.start(settings.programs, settings.rules.clone())?;
-    }
+    let in_force = Arc::new(InForce::new(catalog.clone(), &settings.rules, &settings.windows));
+    let (processing, alerting) = process(&mut settings, &log, &store, &clock)?;
 
     // The one intake behind all doors, whose counters are a part of every figure.
     let intake = roles.collect.then(|| Intake::new(catalog.clone(), log.clone(), clock.clone(), CONSUMER));
-    let figures = Arc::new(Figures::new(log.clone(), intake.clone(), processing.clone(), clock.clone(), prometheus));
+    let (work, told) = (processing.clone(), alerting.clone());
+    let figures = Arc::new(Figures::new(log.clone(), intake.clone(), work, told, clock.clone(), prometheus));
     if let Some(intake) = &intake {
         quotas::put(intake, &settings.access, &catalog, &*store, clock.now());
         gauges::start(figures.clone(), intake);
     }
 
+    // Repairs: dead letters sent again, the log run afresh.
+    let repairs = RepairsParts { catalog: &catalog, log: &log, store: &store, clock: &clock, processing: &processing };
+    let repairs = Repairs::start(repairs, &settings.data_dir, intake.as_ref())?;
+
     // Questions about all of it. Operators may always ask; clients where the role is.
-    let rules = Arc::new(ArcSwap::from_pointee(names(&settings.rules)));
-    let query = questions(catalog.clone(), store.clone(), rules.clone(), &figures);
+    let query = questions(catalog.clone(), store.clone(), &in_force, &figures);
     let handle = reload::Handle::default();
     let parts = routes::Parts {
         query: roles.query.then(|| query::router(query.clone())),
+        desk: roles.query.then(|| repairs.routes()),
         open: query::public_router(query.clone()),
         doors: intake.clone().map(|intake| door_parts(intake, &figures)),
         emitter: control.map(|control| emitter::router(control, clock.clone())),
@@ -140,7 +146,7 @@ pub(crate) fn start(
         intake,
         processing: processing.clone(),
         tls: tls.clone(),
-        rules,
+        in_force,
         catalog,
         store,
         clock,
@@ -152,11 +158,27 @@ pub(crate) fn start(
     // The doors open last, when everything behind them stands.
     let admin = Server::start_with(doors.admin, at_admin, None, Bounds::admin())?;
     let clients = Server::start(doors.clients, at_clients, tls)?;
-    Ok(App { figures, processing, reloader, log, clients, admin })
+    Ok(App { figures, processing, alerting, reloader, repairs, log, clients, admin })
 }
 
-fn names(rules: &[RuleSpec]) -> Vec<String> {
-    rules.iter().map(|rule| rule.name.clone()).collect()
+/// The engine, and the courier that tells others what it finds; both start where the role is.
+fn process(
+    settings: &mut Settings,
+    log: &Arc<DiskLog>,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<(Arc<Processing>, Arc<Alerting>)> {
+    let catalog = settings.catalog.clone();
+    let alerting = Alerting::new(std::mem::take(&mut settings.alerts));
+    let processing = Processing::new(catalog.clone(), log.clone(), store.clone(), clock.clone());
+    let processing = processing.telling(alerting.alerts());
+    if settings.roles.process {
+        let specs =
+            Specs { rules: std::mem::take(&mut settings.rules), windows: std::mem::take(&mut settings.windows) };
+        processing.start(std::mem::take(&mut settings.programs), specs)?;
+        alerting.start(catalog, log.clone(), store.clone(), clock.clone());
+    }
+    Ok((Arc::new(processing), Arc::new(alerting)))
 }
 
 /// Opens the log of a data folder, and makes the folder when it is not there.
@@ -207,16 +229,19 @@ fn door_parts(intake: Arc<Intake>, figures: &Arc<Figures>) -> DoorParts {
 fn questions(
     catalog: Arc<Catalog>,
     store: Arc<dyn Store>,
-    rules: Arc<ArcSwap<Vec<String>>>,
+    in_force: &Arc<InForce>,
     figures: &Arc<Figures>,
 ) -> Arc<Query> {
     let (live, ready, prometheus) = (figures.clone(), figures.clone(), figures.clone());
+    let (rules, windows, falls) = (in_force.clone(), in_force.clone(), in_force.clone());
     Arc::new(Query {
         catalog,
         store,
         log: figures.log.clone(),
         clock: figures.clock.clone(),
-        rules: Arc::new(move || Vec::clone(&rules.load())),
+        rules: Arc::new(move || rules.rules()),
+        windows: Arc::new(move || windows.windows()),
+        windows_of: Arc::new(move |row| falls.windows_of(row)),
         live: Arc::new(move || live.live()),
         ready: Arc::new(move || ready.ready()),
         prometheus: Arc::new(move || prometheus.prometheus()),
@@ -257,7 +282,8 @@ impl App {
     }
 
     /// Takes everything down: readiness first, so that nobody sends more; then the intake, so that everything
-    /// accepted is answered; then the engine with its batch in hand; then the log; the operator's door last.
+    /// accepted is answered; then the engine with its batch in hand; then the courier; then the log; the operator's door
+    /// last.
     ///
     /// # Errors
     /// When it takes longer than the limit, or the engine had failed. Nothing acknowledged is lost either way.
@@ -265,13 +291,14 @@ impl App {
         self.figures.draining.send_replace(true);
         let down = async {
             self.clients.close().await;
-            let (processing, log) = (self.processing, self.log);
+            let (processing, log, repairs) = (self.processing, self.log, self.repairs);
             let stopped = tokio::task::spawn_blocking(move || {
-                let stopped = processing.stop();
-                log.close();
-                stopped
+                repairs.stop();
+                processing.stop()
             });
             let stopped = stopped.await?;
+            self.alerting.stop().await;
+            tokio::task::spawn_blocking(move || log.close()).await?;
             self.admin.close().await;
             stopped
         };

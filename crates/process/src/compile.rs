@@ -13,29 +13,64 @@ const SUPPORTED: &str = "supported are literals, field paths (a.b.c), == != < <=
 
 /// Compiles the expressions of one stream's rules; equal fields share a slot.
 pub(crate) struct Compiler<'s> {
-    pub(crate) stream: &'s Stream,
+    stream: &'s Stream,
+    /// The field of each slot.
     pub(crate) paths: Vec<FieldPath>,
+    touched: Vec<usize>,
 }
 
 /// Where an expression stands decides what some names mean.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// `when`: the stream's own key and type are read from the record's spans, so that a record of another type is
-    /// passed over without touching its JSON.
+    /// What is asked of every record: the stream's own key and type are read from the record's spans, so that a record
+    /// of another type is passed over without touching its JSON.
     Condition,
-    /// Description and metadata of a predicate: read from the JSON, so that a number stays a number.
-    Finding,
-    /// As [`Place::Finding`], and `count` and `within` are the rule's, not fields.
-    CountFinding,
+    /// Description and metadata of a rule that fires: read from the JSON, so that a number stays a number. These names
+    /// are what the rule knows then, not fields.
+    Finding(&'static [&'static str]),
+    /// The same of a rule that fires without a record: there is no JSON, only the key.
+    Absent(&'static [&'static str]),
 }
 
 type Compiled = Result<Expr, String>;
 
-impl Compiler<'_> {
+impl<'s> Compiler<'s> {
+    pub(crate) fn new(stream: &'s Stream) -> Self {
+        Self { stream, paths: Vec::new(), touched: Vec::new() }
+    }
+
+    /// The slots that were named since this was asked last, each once.
+    pub(crate) fn take_touched(&mut self) -> Vec<usize> {
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        touched
+    }
+
     /// Compiles a text; `indent` characters of the author's text stand before it.
     pub(crate) fn compile(&mut self, text: &str, indent: usize, place: Place) -> Compiled {
         let source = Source::parse(text, indent)?;
         Walk { compiler: self, source: &source, place }.node(&source.tree)
+    }
+
+    pub(crate) fn stream(&self) -> &'s Stream {
+        self.stream
+    }
+
+    /// A field by its path, as a condition reads it.
+    pub(crate) fn field(&mut self, path: FieldPath) -> Expr {
+        let is = |field: Option<&event::Field>| field.is_some_and(|f| f.path == path);
+        match self.stream {
+            stream if is(stream.kind.as_ref()) => Expr::Kind,
+            stream if is(stream.key.as_ref()) => Expr::Key,
+            _ => Expr::Field(self.slot(path)),
+        }
+    }
+
+    /// Compiles a part of a parsed text; a condition must be able to be true.
+    pub(crate) fn compile_part(&mut self, source: &Source, part: &IdedExpr, place: Place, condition: bool) -> Compiled {
+        let mut walk = Walk { compiler: self, source, place };
+        if condition { walk.condition(part) } else { walk.node(part) }
     }
 
     fn slot(&mut self, path: FieldPath) -> usize {
@@ -79,11 +114,14 @@ impl Walk<'_, '_> {
         let is = |field: Option<&event::Field>| field.is_some_and(|f| f.path == path);
         let stream = self.compiler.stream;
         let name = if let [name] = path.steps() { name.as_str() } else { "" };
-        Ok(match self.place {
-            Place::Condition if is(stream.kind.as_ref()) => Expr::Kind,
-            Place::Condition if is(stream.key.as_ref()) => Expr::Key,
-            Place::CountFinding if name == "count" => Expr::Count,
-            Place::CountFinding if name == "within" => Expr::Within,
+        let told = match self.place {
+            Place::Finding(names) | Place::Absent(names) => names.iter().position(|known| *known == name),
+            Place::Condition => None,
+        };
+        Ok(match (self.place, told) {
+            (_, Some(at)) => Expr::Told(at),
+            (Place::Condition, _) if is(stream.kind.as_ref()) => Expr::Kind,
+            (Place::Condition | Place::Absent(_), _) if is(stream.key.as_ref()) => Expr::Key,
             _ => Expr::Field(self.compiler.slot(path)),
         })
     }

@@ -6,8 +6,7 @@
 //! `has(a.b)` tells whether a field is there. Numbers compare and compute by value: an integer with a double gives a
 //! double, two integers an integer (`7 / 2` is 3).
 
-use event::{FieldPath, Record};
-
+pub(crate) use crate::row::Row;
 use crate::value::Value;
 
 /// One node.
@@ -19,9 +18,8 @@ pub(crate) enum Expr {
     /// The stream's own key and type: read from the record's spans, the JSON is not touched.
     Key,
     Kind,
-    /// What a count rule knows when it fires.
-    Count,
-    Within,
+    /// What the rule that fires knows, by its place among its names.
+    Told(usize),
     Has(usize),
     Size(Box<Expr>),
     Not(Box<Expr>),
@@ -60,48 +58,6 @@ pub(crate) enum TextTest {
     Contains,
 }
 
-/// One record while rules look at it, with the fields read so far: a field that two expressions name is looked up
-/// once. The slots are reused from record to record.
-pub(crate) struct Row<'a> {
-    pub(crate) record: Record<'a>,
-    pub(crate) count: u64,
-    pub(crate) within: &'a str,
-    paths: &'a [FieldPath],
-    slots: Vec<Option<Value<'a>>>,
-    any_read: bool,
-}
-
-impl<'a> Row<'a> {
-    pub(crate) fn new(record: Record<'a>, paths: &'a [FieldPath]) -> Self {
-        Self { record, count: 0, within: "", paths, slots: vec![None; paths.len()], any_read: false }
-    }
-
-    /// Turns to the next record.
-    pub(crate) fn turn_to(&mut self, record: Record<'a>) {
-        self.record = record;
-        if self.any_read {
-            self.slots.fill(None);
-            self.any_read = false;
-        }
-    }
-
-    fn field(&mut self, slot: usize) -> Value<'a> {
-        if let Some(value) = &self.slots[slot] {
-            return value.clone();
-        }
-        // A lazy look-up per field and not one `get_many`: that one makes a new vector for every record, and most
-        // conditions are decided by their first field.
-        let found = sonic_rs::get_from_slice(self.record.data, self.paths[slot].steps());
-        let value = match found.map(|lazy| lazy.as_raw_cow()) {
-            Ok(std::borrow::Cow::Borrowed(json)) => Value::parse(json),
-            _ => Value::Missing,
-        };
-        self.any_read = true;
-        self.slots[slot] = Some(value.clone());
-        value
-    }
-}
-
 impl Expr {
     /// Whether it is true of the record.
     pub(crate) fn test<'a>(&'a self, row: &mut Row<'a>) -> bool {
@@ -127,8 +83,7 @@ impl Expr {
             Self::Field(slot) => row.field(*slot),
             Self::Key => text(row.record.key),
             Self::Kind => text(row.record.kind),
-            Self::Count => Value::Int(row.count.into()),
-            Self::Within => Value::Str(row.within.into()),
+            Self::Told(at) => row.told[*at].clone(),
             Self::Size(inner) => inner.eval(row).size(),
             Self::Negate(inner) => Arithmetic::Subtract.apply(&Value::Int(0), &inner.eval(row)),
             Self::Arithmetic(operation, both) => operation.apply(&both[0].eval(row), &both[1].eval(row)),
@@ -140,7 +95,7 @@ impl Expr {
     pub(crate) fn reads_json(&self) -> bool {
         match self {
             Self::Field(_) | Self::Has(_) => true,
-            Self::Literal(_) | Self::Key | Self::Kind | Self::Count | Self::Within => false,
+            Self::Literal(_) | Self::Key | Self::Kind | Self::Told(_) => false,
             Self::Size(inner) | Self::Not(inner) | Self::Negate(inner) => inner.reads_json(),
             Self::And(both)
             | Self::Or(both)
@@ -155,7 +110,7 @@ impl Expr {
     pub(crate) fn can_be_true(&self) -> bool {
         match self {
             Self::Literal(value) => matches!(value, Value::Bool(_)),
-            Self::Key | Self::Kind | Self::Count | Self::Within => false,
+            Self::Key | Self::Kind | Self::Told(_) => false,
             Self::Size(_) | Self::Negate(_) | Self::Arithmetic(..) => false,
             _ => true,
         }

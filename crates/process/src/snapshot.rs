@@ -1,142 +1,102 @@
 //! A state as bytes, for the store's snapshots.
 //!
-//! Layout: version (1 byte), the program's fingerprint (8 bytes, little endian), then for each rule: keys evicted so
-//! far, number of keys, and the keys, least recently used first. A key: its length, plus 65 536 times that of its
-//! tenant's name; the bytes of that name (none for the default tenant) and its own; its newest time; 0, or 1 and the end
-//! of its silence; the number of times, and each time as the step from the one before it (the first from the newest time
-//! backward). Numbers are LEB128, times zigzag besides.
+//! Layout: version (1 byte); the clock (0, or 1 and the time); the number of sections; and the sections, one for each rule
+//! and then one for each definition of windows: its fingerprint and its length (8 bytes each, little endian), and so many
+//! bytes. Numbers are LEB128, times zigzag besides.
+//!
+//! A section belongs to whatever has its fingerprint today, wherever that stands in the program; the rest are passed
+//! over. So a rule that was added, changed or taken away leaves the others as they are. What a section of a rule holds
+//! is in [`crate::keys::Keys::encode`] and with its kind.
 
-use std::collections::VecDeque;
+use event::Millis;
 
-use crate::keys::{Keys, Owner};
-use crate::track::Track;
-use crate::{Program, RuleError, State};
+use crate::wire::{self, Reader};
+use crate::{Program, Restored, RuleError, State};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 impl Program {
     /// Writes a state of this program down, behind what `out` holds. Equal states give equal bytes.
     pub fn encode(&self, state: &State, out: &mut Vec<u8>) {
+        self.encode_without(state, &[], out);
+    }
+
+    /// The same without some of the rules and windows, by their places as in [`Restored::missing`]: they will be missing.
+    pub fn encode_without(&self, state: &State, without: &[usize], out: &mut Vec<u8>) {
         out.push(VERSION);
-        out.extend_from_slice(&self.fingerprint().to_le_bytes());
-        let fresh = Keys::default();
-        for rule in 0..self.rules.len() {
-            let keys = state.rules.get(rule).unwrap_or(&fresh);
-            put(out, keys.evicted);
-            put(out, keys.len() as u64);
-            for (Owner { tenant, key }, track) in keys.iter() {
-                put(out, key.len() as u64 | (tenant.len() as u64) << 16);
-                out.extend_from_slice(tenant);
-                out.extend_from_slice(key);
-                put_track(out, track);
-            }
+        wire::put_time(out, state.clock.unwrap_or(Millis::MIN), 0);
+        let (rules, definitions) = (self.rules.len(), self.windows.definitions());
+        let there = |at: &usize| !without.contains(at);
+        wire::put(out, (0..rules + definitions).filter(there).count() as u64);
+        for (at, rule) in self.rules.iter().enumerate().filter(|(at, _)| there(at)) {
+            section(out, self.fingerprints[at], |out| match state.rules.get(at) {
+                Some(memory) => memory.encode(out),
+                None => rule.kind.fresh().encode(out),
+            });
+        }
+        for at in (0..definitions).filter(|at| there(&(rules + at))) {
+            let fingerprint = self.windows.fingerprint(at);
+            section(out, fingerprint, |out| self.windows.encode_section(at, &state.windows, out));
         }
     }
 
-    /// Reads a state of this program.
+    /// Reads a state, of this program or of one that shares some of its rules and windows.
     ///
     /// # Errors
-    /// When the bytes are of another version or of other rules, or are no state at all.
-    pub fn decode(&self, bytes: &[u8]) -> Result<State, RuleError> {
+    /// When the bytes are of another version, or are no state at all.
+    pub fn decode(&self, bytes: &[u8]) -> Result<Restored, RuleError> {
         let refuse = |message: &str| RuleError {
             rule: String::new(),
             field: "snapshot".to_owned(),
             message: message.to_owned(),
         };
-        let (head, rest) = bytes.split_first_chunk::<9>().ok_or_else(|| refuse("too short"))?;
-        if head[0] != VERSION {
-            return Err(refuse("of another version"));
+        match bytes.split_first() {
+            None => Err(refuse("too short")),
+            Some((&VERSION, rest)) => self.read(rest).ok_or_else(|| refuse("the bytes are no state")),
+            Some(_) => Err(refuse("of another version")),
         }
-        if head[1..] != self.fingerprint().to_le_bytes() {
-            return Err(refuse("of other rules"));
-        }
-        let mut reader = Reader(rest);
-        let state = self.read_state(&mut reader).filter(|_| reader.0.is_empty());
-        state.ok_or_else(|| refuse("the bytes are no state"))
     }
 
-    fn read_state(&self, reader: &mut Reader<'_>) -> Option<State> {
-        let mut rules = Vec::with_capacity(self.rules.len());
-        for _ in 0..self.rules.len() {
-            let mut keys = Keys::default();
-            keys.evicted = reader.number()?;
-            for _ in 0..reader.number()? {
-                let lengths = reader.number()?;
-                let tenant = reader.bytes(u64::from(u16::try_from(lengths >> 16).ok()?))?;
-                let owner = Owner { tenant, key: reader.bytes(lengths & 0xffff)? };
-                keys.restore(self.hash(owner), owner, reader.track()?);
-            }
-            rules.push(keys);
-        }
-        Some(State { rules })
-    }
-}
-
-fn put(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-fn zigzag(number: i64) -> u64 {
-    ((number << 1) ^ (number >> 63)) as u64
-}
-
-fn put_track(out: &mut Vec<u8>, track: &Track) {
-    put(out, zigzag(track.newest));
-    out.push(u8::from(track.quiet_until.is_some()));
-    if let Some(until) = track.quiet_until {
-        put(out, zigzag(until.wrapping_sub(track.newest)));
-    }
-    put(out, track.times.len() as u64);
-    let mut before = track.newest;
-    for time in track.times.iter().rev() {
-        put(out, zigzag(before.wrapping_sub(*time)));
-        before = *time;
-    }
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn number(&mut self) -> Option<u64> {
-        let mut number = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let (byte, rest) = self.0.split_first()?;
-            self.0 = rest;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Some(number);
+    fn read(&self, bytes: &[u8]) -> Option<Restored> {
+        let mut reader = Reader(bytes);
+        let clock = Some(reader.time(0)?).filter(|clock| *clock != Millis::MIN);
+        let mut state = State { clock, ..State::default() };
+        self.fit(&mut state);
+        let (rules, definitions) = (self.rules.len(), self.windows.definitions());
+        let mut missing: Vec<usize> = (0..rules + definitions).collect();
+        for _ in 0..reader.number()? {
+            let fingerprint = u64::from_le_bytes(reader.fixed()?);
+            let len = u64::from_le_bytes(reader.fixed()?);
+            let bytes = reader.take(len)?;
+            // Two definitions may be alike in all but their place.
+            let own = |at: &usize| match at.checked_sub(rules) {
+                None => self.fingerprints[*at] == fingerprint,
+                Some(at) => self.windows.fingerprint(at) == fingerprint,
+            };
+            let Some(found) = missing.iter().position(own) else {
+                continue;
+            };
+            let at = missing.remove(found);
+            match at.checked_sub(rules) {
+                None => {
+                    let mut section = Reader(bytes);
+                    state.rules[at] = self.rules[at].kind.decode(&mut section, self.fingerprint())?;
+                    if !section.0.is_empty() {
+                        return None;
+                    }
+                }
+                Some(at) => self.windows.decode_section(at, bytes, &mut state.windows)?,
             }
         }
-        None
+        reader.0.is_empty().then_some(Restored { state, missing })
     }
+}
 
-    fn signed(&mut self) -> Option<i64> {
-        let number = self.number()?;
-        Some((number >> 1) as i64 ^ -((number & 1) as i64))
-    }
-
-    fn bytes(&mut self, len: u64) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(usize::try_from(len).ok()?)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn track(&mut self) -> Option<Track> {
-        let newest = self.signed()?;
-        let quiet_until = match self.bytes(1)? {
-            [0] => None,
-            _ => Some(newest.wrapping_add(self.signed()?)),
-        };
-        let mut times = VecDeque::new();
-        let mut before = newest;
-        for _ in 0..self.number()? {
-            before = before.wrapping_sub(self.signed()?);
-            times.push_front(before);
-        }
-        Some(Track { newest, quiet_until, times })
-    }
+fn section(out: &mut Vec<u8>, fingerprint: u64, write: impl FnOnce(&mut Vec<u8>)) {
+    out.extend_from_slice(&fingerprint.to_le_bytes());
+    let at = out.len();
+    out.extend_from_slice(&[0; 8]);
+    write(out);
+    let len = (out.len() - at - 8) as u64;
+    out[at..at + 8].copy_from_slice(&len.to_le_bytes());
 }

@@ -19,19 +19,27 @@ pub(crate) enum Value<'a> {
     /// with both.
     Text(&'a str),
     /// An array or object, as JSON.
-    Json(&'a str),
+    Json(Cow<'a, str>),
 }
 
 impl<'a> Value<'a> {
     /// Reads one JSON value.
-    pub(crate) fn parse(json: &'a str) -> Self {
+    pub(crate) fn parse(json: &'a [u8]) -> Self {
+        if let Some(int) = short_int(json) {
+            return Self::Int(int.into());
+        }
+        let Ok(json) = std::str::from_utf8(json) else {
+            return Self::Missing;
+        };
         match json.as_bytes().first() {
             Some(b'"') => Self::parse_string(json),
-            Some(b't') => Self::Bool(true),
-            Some(b'f') => Self::Bool(false),
-            Some(b'n') => Self::Null,
-            Some(b'[' | b'{') => Self::Json(json),
-            _ => number(json).unwrap_or(Self::Missing),
+            Some(b'[' | b'{') => Self::Json(Cow::Borrowed(json)),
+            _ => match json {
+                "true" => Self::Bool(true),
+                "false" => Self::Bool(false),
+                "null" => Self::Null,
+                _ => number(json).unwrap_or(Self::Missing),
+            },
         }
     }
 
@@ -80,13 +88,23 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The same as a double, when it is finite.
+    pub(crate) fn as_double(&self) -> Option<f64> {
+        let double = match self.as_number()? {
+            Value::Int(i) => i as f64,
+            Value::Double(d) => d,
+            _ => return None,
+        };
+        double.is_finite().then_some(double)
+    }
+
     /// `size()`: code points of a text, elements of an array, members of an object.
     pub(crate) fn size(&self) -> Value<'static> {
         let len = match self {
             Self::Str(s) => s.chars().count(),
             Self::Text(s) => s.chars().count(),
-            Self::Json(json) if json.starts_with('[') => sonic_rs::to_array_iter(*json).count(),
-            Self::Json(json) => sonic_rs::to_object_iter(*json).count(),
+            Self::Json(json) if json.starts_with('[') => sonic_rs::to_array_iter(&**json).count(),
+            Self::Json(json) => sonic_rs::to_object_iter(&**json).count(),
             _ => return Value::Missing,
         };
         Value::Int(len as i128)
@@ -102,8 +120,8 @@ impl<'a> Value<'a> {
             Self::Bool(b) => write!(out, "{b}"),
             Self::Int(i) => write!(out, "{i}"),
             Self::Double(d) => write!(out, "{d}"),
-            Self::Str(s) => write!(out, "{s}"),
-            Self::Text(s) | Self::Json(s) => write!(out, "{s}"),
+            Self::Str(s) | Self::Json(s) => write!(out, "{s}"),
+            Self::Text(s) => write!(out, "{s}"),
         };
     }
 
@@ -121,7 +139,33 @@ impl<'a> Value<'a> {
 
 /// Writes a text as a JSON string.
 pub(crate) fn write_json_text(text: &str, out: &mut String) {
-    out.push_str(&serde_json::Value::from(text).to_string());
+    if text.bytes().any(|byte| byte < b' ' || matches!(byte, b'"' | b'\\')) {
+        out.push_str(&serde_json::Value::from(text).to_string());
+        return;
+    }
+    out.push('"');
+    out.push_str(text);
+    out.push('"');
+}
+
+/// An integer of up to 18 digits, as most numbers of events are.
+#[inline]
+fn short_int(json: &[u8]) -> Option<i64> {
+    let (digits, negative) = match json {
+        [b'-', digits @ ..] => (digits, true),
+        digits => (digits, false),
+    };
+    if digits.is_empty() || digits.len() > 18 {
+        return None;
+    }
+    let mut int = 0_i64;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        int = int * 10 + i64::from(digit - b'0');
+    }
+    Some(if negative { -int } else { int })
 }
 
 /// A number as JSON or CEL writes it: an integer when it has neither fraction nor exponent and fits.
@@ -129,11 +173,12 @@ fn number(text: &str) -> Option<Value<'static>> {
     if !text.bytes().next_back()?.is_ascii_digit() {
         return None; // «inf» and «nan» would parse below
     }
-    if let Ok(small) = text.parse::<i64>() {
-        return Some(Value::Int(small.into()));
-    }
-    if let Ok(large) = text.parse::<u64>() {
-        return Some(Value::Int(large.into()));
+    let whole = text.strip_prefix('-').unwrap_or(text);
+    if whole.len() <= 20 && whole.bytes().all(|byte| byte.is_ascii_digit()) {
+        let int = text.parse::<i64>().map(i128::from);
+        if let Ok(int) = int.or_else(|_| text.parse::<u64>().map(i128::from)) {
+            return Some(Value::Int(int));
+        }
     }
     text.parse::<f64>().ok().map(Value::Double)
 }
@@ -164,8 +209,12 @@ mod tests {
     #[test]
     fn numbers_compare_by_value_across_types() {
         let check = |a: &str, b: &str, expected: Option<Ordering>| {
-            assert_eq!(Value::parse(a).compare(&Value::parse(b)), expected, "{a} with {b}");
-            assert_eq!(Value::parse(b).compare(&Value::parse(a)), expected.map(Ordering::reverse), "{b} with {a}");
+            assert_eq!(Value::parse(a.as_bytes()).compare(&Value::parse(b.as_bytes())), expected, "{a} with {b}");
+            assert_eq!(
+                Value::parse(b.as_bytes()).compare(&Value::parse(a.as_bytes())),
+                expected.map(Ordering::reverse),
+                "{b} with {a}"
+            );
         };
         check("1", "1.0", Some(Ordering::Equal));
         check("1000", "1000.01", Some(Ordering::Less));
@@ -193,7 +242,7 @@ mod tests {
     #[test]
     fn sizes_and_texts_are_as_expected() {
         let check = |json: &str, size: Value<'_>, text: &str| {
-            let value = Value::parse(json);
+            let value = Value::parse(json.as_bytes());
             let mut out = String::new();
             value.write_text(&mut out);
             assert_eq!((value.size(), out.as_str()), (size, text), "{json}");
@@ -204,5 +253,6 @@ mod tests {
         check("[]", Value::Int(0), "[]");
         check("12.50", Value::Missing, "12.5");
         check("garbage", Value::Missing, "?");
+        check("tru", Value::Missing, "?");
     }
 }

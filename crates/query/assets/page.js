@@ -1,4 +1,4 @@
-// The first page: one live stream in, figures, charts and the latest anomalies out.
+// The first page: one live stream in, figures, charts, the latest anomalies and windows out.
 
 import { Chart } from './chart.js';
 import { bytes, clock, count, duration, layOut, millis, rate } from './text.js';
@@ -7,6 +7,7 @@ const HISTORY_MAX = 300;
 const LATE_MS = 4_000;
 const RETRY_MS = 2_000;
 const ROWS_MAX = 12;
+const WINDOWS_MAX = 6;
 const byId = (id) => document.getElementById(id);
 
 function show(id, text, mood = '') {
@@ -55,7 +56,7 @@ setInterval(() => {
 // ---- figures ----
 
 function take(frame) {
-  const { totals, rates, lag, latency, log, pressure, anomalies } = frame;
+  const { totals, rates, lag, latency, log, pressure, breakers, anomalies, windows } = frame;
   const refused = (n) => (n > 0 ? 'attention' : '');
   show('uptime', duration(frame.uptime_seconds));
   show('in-rate', rate(rates.accepted + rates.duplicates + rates.rejected));
@@ -70,13 +71,14 @@ function take(frame) {
   const behind = lag.events / Math.max(rates.stored, 1);
   show('lag', count(lag.events), lag.events > 1000 && behind > 60 ? 'alarm' : lag.events > 1000 && behind > 5 ? 'attention' : '');
   show('anomalies', count(totals.anomalies));
-  show('anomalies-rate', rate(rates.anomalies));
+  show('late', count(totals.late), refused(rates.late));
   const full = pressure.queue_bytes / pressure.queue_bytes_max;
   show('queue', bytes(pressure.queue_bytes), full > 0.9 ? 'alarm' : full > 0.5 ? 'attention' : '');
   show('stored-rate', rate(rates.stored));
   show('stored', count(totals.stored));
   show('dead-letters', count(totals.dead_letters), refused(rates.dead_letters));
-  show('dead-letters-rate', rate(rates.dead_letters));
+  const breaker = breakers.store ?? '–';
+  show('breaker', breaker, breaker === 'open' ? 'alarm' : breaker === 'half-open' ? 'attention' : '');
   show('e2e-p50', millis(latency.end_to_end_ms.p50));
   show('e2e-p99', millis(latency.end_to_end_ms.p99));
   document.querySelector('.flow').classList.toggle('flowing', rates.accepted + rates.stored > 0);
@@ -87,6 +89,7 @@ function take(frame) {
   }
   drawCharts();
   findings(anomalies, totals);
+  measures(windows);
 }
 
 const ratesChart = new Chart(byId('rates-chart'), byId('rates-legend'), [
@@ -155,6 +158,35 @@ function line(found, fresh) {
   cell('what', found.description, found.description);
   row.addEventListener('click', () => trace(found));
   return row;
+}
+
+// ---- the latest windows ----
+
+let latestWindows = '';
+
+function measures({ closed, latest }) {
+  const rows = (latest ?? []).slice(0, WINDOWS_MAX);
+  const text = JSON.stringify(rows);
+  byId('windows').hidden = rows.length === 0;
+  show('windows-closed', `${count(closed)} closed ·`);
+  if (text === latestWindows) return;
+  latestWindows = text;
+  byId('window-rows').replaceChildren(...rows.map((row) => {
+    const line = document.createElement('tr');
+    const cell = (kind, content, title = content) => {
+      const td = line.insertCell();
+      td.className = kind;
+      td.textContent = content;
+      td.title = title;
+    };
+    const list = (object) => Object.entries(object ?? {}).map(([name, value]) => `${name} ${value ?? '–'}`).join(' · ');
+    cell('time', clock(row.start), `${row.start} to ${row.end}`);
+    cell('severity', row.size);
+    cell('rule', row.window);
+    cell('key', list(row.key));
+    cell('what', [list(row.values), row.late ? `${count(row.late)} late` : ''].filter(Boolean).join(' · '));
+    return line;
+  }));
 }
 
 const COMMAND = `curl '${location.origin}/v1/streams/signals/events' \\

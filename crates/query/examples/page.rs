@@ -11,7 +11,7 @@ mod house;
 use std::sync::Arc;
 use std::time::Duration;
 
-use house::{House, Sent};
+use house::{House, Sent, minute};
 use log::{Clock, SystemClock};
 use query::Query;
 
@@ -24,7 +24,8 @@ async fn main() -> std::io::Result<()> {
     println!("http://{}", listener.local_addr()?);
     let clock = SystemClock::default();
     let house = House::open_at(clock.now());
-    let router = api::with_manners(query::router(Arc::new(Query { clock: Arc::new(clock), ..house.query() })));
+    let query = Arc::new(Query { clock: Arc::new(clock), ..house.query() });
+    let router = api::with_manners(query::router(query.clone()).merge(query::public_router(query)));
     let server = tokio::spawn(async move { axum::serve(listener, router).await });
     tokio::spawn(grow(house, empty));
     server.await?
@@ -74,6 +75,10 @@ async fn purchase(house: &House, tick: u64, rng: &mut fastrand::Rng) {
     house.append("signals", 0, &[Sent { key, ..sent }]).await;
     house.store_all();
     let total = tick / 50 + 1;
-    house.figures.lock().unwrap().anomalies =
-        vec![("high_value_purchase".to_owned(), total), ("high_frequency_login".to_owned(), total / 3)];
+    let start = house.clock.now() / 60_000 * 60_000 - 60_000;
+    house.close(&[minute("", start, "purchase", total), minute("", start, "login", 7 * total)]);
+    let mut figures = house.figures.lock().unwrap();
+    (figures.windows, figures.late) = (2 * total, total / 4);
+    figures.breakers = vec![("store".to_owned(), if total % 7 == 6 { "open" } else { "closed" })];
+    figures.anomalies = vec![("high_value_purchase".to_owned(), total), ("high_frequency_login".to_owned(), total / 3)];
 }

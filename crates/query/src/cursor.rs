@@ -5,6 +5,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use event::WindowId;
 use store::query::After;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -64,6 +65,31 @@ pub(crate) fn decode_anomaly(filters: &str, cursor: &str) -> Result<AfterAnomaly
     read().ok_or_else(|| refuse(cursor))
 }
 
+/// A cursor behind this window, good for the given filters only.
+pub(crate) fn encode_window(filters: &str, after: &WindowId) -> String {
+    let WindowId { tenant, stream, window, size_ms, start, key } = after;
+    let place = serde_json::to_vec(&(tenant, stream, window, size_ms, start, key)).unwrap_or_default();
+    seal(filters, &place)
+}
+
+/// The place of a window cursor.
+pub(crate) fn decode_window(filters: &str, cursor: &str) -> Result<WindowId, QueryError> {
+    let place = open(filters, cursor)?;
+    let (tenant, stream, window, size_ms, start, key) = serde_json::from_slice(&place).map_err(|_| refuse(cursor))?;
+    Ok(WindowId { tenant, stream, window, size_ms, start, key })
+}
+
+/// A cursor behind a row with this number, good for the given filters only.
+pub(crate) fn encode_row(filters: &str, row: i64) -> String {
+    seal(filters, &row.to_le_bytes())
+}
+
+/// The number of a row cursor.
+pub(crate) fn decode_row(filters: &str, cursor: &str) -> Result<i64, QueryError> {
+    let place = open(filters, cursor)?;
+    place.first_chunk::<8>().map(|row| i64::from_le_bytes(*row)).ok_or_else(|| refuse(cursor))
+}
+
 fn seal(filters: &str, place: &[u8]) -> String {
     let mut bytes = hash(filters, place).to_le_bytes().to_vec();
     bytes.extend_from_slice(place);
@@ -106,5 +132,10 @@ mod tests {
         }
         let place = AfterAnomaly { time: 9, seen: 2 };
         assert_eq!(decode_anomaly("a", &encode_anomaly("a", place)).unwrap(), place);
+        assert_eq!(decode_row("a", &encode_row("a", -3)).unwrap(), -3);
+        let text = |text: &str| text.to_owned();
+        let (tenant, stream, window, key) = (text("acme"), text("s"), text("w"), text(r#"{"a":"ä"}"#));
+        let place = WindowId { tenant, stream, window, size_ms: 60_000, start: -1, key };
+        assert_eq!(decode_window("a", &encode_window("a", &place)).unwrap(), place);
     }
 }

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use event::limits;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::Query;
 use crate::desk::Desk;
@@ -23,6 +24,11 @@ struct Debug {
     ready_reason: String,
     /// Null where the system does not tell.
     memory_rss_bytes: Option<u64>,
+    /// The circuit breakers by target.
+    breakers: Map<String, Value>,
+    late_events: u64,
+    quarantined: u64,
+    windows: u64,
     log: LogFigures,
     streams: Vec<StreamFigures>,
 }
@@ -98,6 +104,10 @@ fn figures(query: &Query) -> Debug {
         ready: ready.ready,
         ready_reason: ready.reason,
         memory_rss_bytes: memory_rss_bytes(),
+        breakers: live.breakers.iter().map(|(target, state)| (target.clone(), (*state).into())).collect(),
+        late_events: live.late,
+        quarantined: live.quarantined,
+        windows: live.windows,
         log: log_figures(query),
         streams: streams.collect(),
     }

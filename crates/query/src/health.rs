@@ -22,7 +22,8 @@ const SERVICE: &str = "event-pipeline-api";
 enum Status {
     /// Everything works.
     Healthy,
-    /// Everything works, but records were lost to damage: somebody should look.
+    /// Everything that callers need works, but records were lost to damage, or the store takes no commits for now:
+    /// somebody should look.
     Degraded,
     /// Something that callers need does not work.
     Unhealthy,
@@ -33,7 +34,7 @@ enum Status {
 struct Health {
     status: Status,
     service: &'static str,
-    /// `connected`, or why it does not answer.
+    /// `connected`, or what it does not do.
     database: String,
     /// `ok`, or what is wrong with it.
     log: String,
@@ -43,7 +44,8 @@ struct Health {
     version: &'static str,
 }
 
-/// How this process feels: the store is asked, the log is looked at, the engine says whether it runs.
+/// How this process feels: the store is asked, the log is looked at, the engine says whether it runs. While the store takes
+/// no commits, events are taken all the same, and wait in the log.
 #[utoipa::path(
     get, path = "/health", tag = "operations",
     responses(
@@ -54,22 +56,24 @@ struct Health {
 pub(crate) async fn health(State(desk): State<Arc<Desk>>) -> Response {
     let store = desk.probe(|query| Ok(query.store.positions("engine").map(drop)?)).await;
     let log = desk.probe(|query| Ok(query.log.status())).await;
-    let ready = (desk.query.ready)();
+    let (ready, live) = ((desk.query.ready)(), (desk.query.live)());
+    let commits = live.store_breaker() == "closed";
     let (database_works, database) = match store {
-        Ok(()) => (true, "connected".to_owned()),
+        Ok(()) if commits => (true, "connected".to_owned()),
+        Ok(()) => (true, "it can be read, but takes no commits; they are tried again".to_owned()),
         Err(error) => (false, error.to_string()),
     };
     let (log_works, lost, log) = match log {
         Ok(status) => log_words(&status),
         Err(error) => (false, 0, error.to_string()),
     };
-    let status = match (database_works && log_works && ready.ready, lost) {
+    let status = match (database_works && log_works && ready.ready, lost == 0 && commits) {
         (false, _) => Status::Unhealthy,
-        (true, 1..) => Status::Degraded,
-        (true, 0) => Status::Healthy,
+        (true, false) => Status::Degraded,
+        (true, true) => Status::Healthy,
     };
     let engine = if ready.ready { "running".to_owned() } else { ready.reason };
-    let uptime_seconds = (desk.query.live)().uptime_seconds;
+    let uptime_seconds = live.uptime_seconds;
     let body = Health { status, service: SERVICE, database, log, engine, uptime_seconds, version: desk.query.version };
     let code = if status == Status::Unhealthy { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (code, axum::Json(body)).into_response()

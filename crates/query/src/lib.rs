@@ -1,12 +1,14 @@
-//! The read side over HTTP: signals and anomalies in pages, events by cursor, one event with its lineage, summary,
-//! health, the live stream, and the first page. It reads the store and the log; it never writes.
+//! The read side over HTTP: signals and anomalies in pages, events, windows and alerts by cursor, one event with its
+//! lineage, summary, health, the live stream, and the first page. It reads the store and the log; it never writes.
 
+mod alerts;
 mod anomalies;
 mod cursor;
 mod debug;
 mod desk;
 mod error;
 mod events;
+mod group;
 mod health;
 mod lineage;
 mod live;
@@ -18,14 +20,16 @@ mod scope;
 mod shares;
 mod signals;
 mod summary;
+mod windows;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
-use event::Catalog;
+use event::{Catalog, WindowId};
 use log::{Clock, Log};
 use store::Store;
+use store::query::EventRow;
 
 use desk::Desk;
 pub use openapi::openapi;
@@ -42,6 +46,11 @@ pub struct Query {
     pub clock: Arc<dyn Clock>,
     /// The names of the rules in force: the anomaly types that a filter may name.
     pub rules: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// The names of the windows in force, which a filter may name.
+    pub windows: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// The windows in force that an event falls into. Of a session the start is the event's own time: where it begins is
+    /// known once it has ended.
+    pub windows_of: WindowsOf,
     /// The figures of this moment. Called once a second and by health and debug, so it must be cheap and not block.
     pub live: Arc<dyn Fn() -> Live + Send + Sync>,
     /// Whether this process can do its work now. Cheap, does not block.
@@ -51,6 +60,9 @@ pub struct Query {
     /// The version of this build.
     pub version: &'static str,
 }
+
+/// Tells the windows of an event.
+pub type WindowsOf = Arc<dyn Fn(&EventRow) -> Vec<WindowId> + Send + Sync>;
 
 /// Figures of one moment. Counts are totals since the start of the process; rates are differences between two of them.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +77,15 @@ pub struct Live {
     pub stored: u64,
     /// Dead letters committed to the store.
     pub dead_letters: u64,
+    /// Dead letters that were given up for good: as many replays as there may be have failed.
+    pub quarantined: u64,
+    /// Events that came after their window was closed.
+    pub late: u64,
+    /// Windows that were closed; corrections do not count. The live stream reads the latest again when this grows, or
+    /// when `late` does.
+    pub windows: u64,
+    /// The circuit breakers by target, `store` among them: `closed`, `half-open` or `open`.
+    pub breakers: Vec<(String, &'static str)>,
     /// Anomalies committed to the store, by rule. The live stream reads the latest again when this grows.
     pub anomalies: Vec<(String, u64)>,
     /// Records in the log that the engine has not committed yet.
@@ -81,6 +102,13 @@ pub struct Live {
     pub uptime_seconds: u64,
     /// Whether the process is shutting down: live streams end, so that they do not hold it up.
     pub draining: bool,
+}
+
+impl Live {
+    /// The store's breaker; closed when this process has none.
+    pub(crate) fn store_breaker(&self) -> &'static str {
+        self.breakers.iter().find(|(target, _)| target == "store").map_or("closed", |(_, state)| *state)
+    }
 }
 
 /// Whether this process can do its work, and why not.
@@ -106,6 +134,8 @@ pub fn router(query: Arc<Query>) -> Router {
         .route("/v1/events", get(events::list_events))
         .route("/v1/events/{id}", get(lineage::get_event))
         .route("/v1/anomalies", get(anomalies::list_all_anomalies))
+        .route("/v1/windows", get(windows::list_windows))
+        .route("/v1/alerts", get(alerts::list_alerts))
         .route("/v1/live", get(live::live))
         .with_state(desk)
 }

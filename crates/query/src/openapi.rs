@@ -6,7 +6,7 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Millstream", description = "Reading: signals, events, anomalies, figures."),
+    info(title = "Millstream", description = "Reading: signals, events, anomalies, windows, alerts, figures."),
     paths(
         crate::signals::list_signals,
         crate::signals::list_anomalies,
@@ -16,6 +16,8 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
         crate::events::list_events,
         crate::lineage::get_event,
         crate::anomalies::list_all_anomalies,
+        crate::windows::list_windows,
+        crate::alerts::list_alerts,
         crate::live::live,
         crate::health::health,
         crate::health::healthz,
@@ -24,7 +26,7 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
     ),
     tags(
         (name = "signals", description = "Signals and their anomalies, in numbered pages."),
-        (name = "query", description = "Events and anomalies of any stream, by cursor."),
+        (name = "query", description = "Events, anomalies, windows and alerts of any stream, by cursor."),
         (name = "operations", description = "Health and version."),
     )
 )]

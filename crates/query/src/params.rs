@@ -72,6 +72,13 @@ impl Params {
         api::time::from_text(value).map(Some).ok_or_else(|| QueryError::parameter(name, value, expected))
     }
 
+    /// A length of time in milliseconds: `1m`, `250ms`, or a plain number of them.
+    pub(crate) fn length(&self, name: &'static str) -> Result<Option<Millis>, QueryError> {
+        let Some(value) = self.raw(name) else { return Ok(None) };
+        let expected = "a length as 250ms, 30s, 5m, 1h or 1d, or as milliseconds";
+        read_length(value).map(Some).ok_or_else(|| QueryError::parameter(name, value, expected))
+    }
+
     /// Two times of which the first is not after the second.
     pub(crate) fn time_range(
         &self,
@@ -92,6 +99,21 @@ impl Params {
     pub(crate) fn stream(&self, name: &'static str, catalog: &Catalog) -> Result<Option<StreamId>, QueryError> {
         self.raw(name).map(|value| stream(catalog, value)).transpose()
     }
+}
+
+const UNITS: [(&str, Millis); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+
+fn read_length(text: &str) -> Option<Millis> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit_ms = if unit.is_empty() { 1 } else { UNITS.iter().find(|(name, _)| *name == unit)?.1 };
+    number.parse::<Millis>().ok()?.checked_mul(unit_ms)
+}
+
+/// A length as [`Params::length`] reads it, in the largest unit that fits.
+pub(crate) fn length_text(ms: Millis) -> String {
+    let fits = |(_, unit_ms): &&(&str, Millis)| ms >= *unit_ms && ms % unit_ms == 0;
+    UNITS.iter().rev().find(fits).map_or(format!("{ms}ms"), |(unit, unit_ms)| format!("{}{unit}", ms / unit_ms))
 }
 
 /// The id of a user: the key of the stream `signals`, a whole number.
@@ -120,4 +142,28 @@ pub(crate) fn list(words: &[&str]) -> String {
         return "none".to_owned();
     }
     words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_read_and_written_in_their_unit() {
+        for (text, ms, back) in [
+            ("1m", 60_000, "1m"),
+            ("60s", 60_000, "1m"),
+            ("90s", 90_000, "90s"),
+            ("24h", 86_400_000, "1d"),
+            ("250ms", 250, "250ms"),
+            ("300000", 300_000, "5m"),
+            ("0", 0, "0ms"),
+        ] {
+            assert_eq!(read_length(text), Some(ms), "{text}");
+            assert_eq!(length_text(ms), back, "{text}");
+        }
+        for bad in ["", "m", "1 m", "-1m", "1.5h", "1w", "99999999999999999999", "9223372036854775807d"] {
+            assert_eq!(read_length(bad), None, "{bad}");
+        }
+    }
 }

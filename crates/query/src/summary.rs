@@ -42,6 +42,9 @@ struct Summary {
     top_users_by_anomalies: Vec<UserCount>,
     /// Signals that were refused.
     total_dead_letters: u64,
+    /// Whether the store takes commits: `closed` when it does, `half-open`, or `open`. Absent with a tenant's key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store_breaker: Option<&'static str>,
     /// `last_<hours>_hours`.
     time_range: String,
 }
@@ -112,6 +115,7 @@ fn summary(query: &Query, scope: &Scope, hours: u64) -> Result<Summary, QueryErr
         top_users_by_signals: users(found.top_keys),
         top_users_by_anomalies: users(found.top_keys_by_anomalies),
         total_dead_letters: found.dead_letters,
+        store_breaker: scope.as_deref().is_none().then(|| (query.live)().store_breaker()),
         time_range: format!("last_{hours}_hours"),
     })
 }

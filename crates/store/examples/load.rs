@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! cargo run --release -p store --example load -- [rows=4000000] [commit=10000] [chunk=…] [page=…] [cache_kib=…]
-//!     [checkpoint_mib=…] [bare=1] [dir=…]
+//!     [checkpoint_mib=…] [bare=1] [dir=…] [windows=100000] [rounds=10]
 //! ```
 //!
 //! Only the time inside of `Store::commit` counts for rows/s: making the events does not. `bare=1` never builds an
-//! index. The file is in a temporary folder unless `dir` names one.
+//! index. The file is in a temporary folder unless `dir` names one. Then come `rounds` rounds of that many windows, one
+//! commit a round, and each round once more: the second pieces are merged with the first. `rows=0` leaves out the events.
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures time")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints, and may stop")]
@@ -17,10 +18,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use event::{Batch, Block, BlockBuilder, Catalog, Draft, Position, Retention, Span, Stream, StreamId};
-use store::query::{EventQuery, Order, Start};
+use event::measure::Shape;
+use event::{
+    Batch, Block, BlockBuilder, Catalog, Draft, Position, Retention, Span, Stream, StreamId, WindowDelta, WindowId,
+};
+use store::query::{EventQuery, Order, Start, WindowQuery};
 use store::sqlite::{SqliteSettings, SqliteStore};
-use store::{Commit, Move, Store};
+use store::{Answers, Commit, Move, Store};
 
 const PARTITIONS: u32 = 6;
 const STREAM: StreamId = StreamId(0);
@@ -43,12 +47,17 @@ fn main() {
     let path = args.get("dir").map_or(temp.path().to_owned(), PathBuf::from).join("load.db");
     println!("{settings:?}");
     let store = SqliteStore::open(&path, catalog(), settings).unwrap();
-    load(&store, number("rows", 4_000_000), number("commit", 10_000));
+    let rows = number("rows", 4_000_000);
+    if rows > 0 {
+        load(&store, rows, number("commit", 10_000));
+    }
     println!("file {} MiB, peak memory {} MiB", std::fs::metadata(&path).unwrap().len() >> 20, peak_memory_mib());
-    if !bare {
+    if !bare && rows > 0 {
         ask(&store);
         println!("peak memory {} MiB", peak_memory_mib());
     }
+    windows(&store, number("windows", 100_000), number("rounds", 10));
+    println!("file {} MiB, peak memory {} MiB", std::fs::metadata(&path).unwrap().len() >> 20, peak_memory_mib());
 }
 
 fn catalog() -> Arc<Catalog> {
@@ -138,6 +147,61 @@ fn ask(store: &SqliteStore) {
         let start = Instant::now();
         let summary = store.summary("events", None, since).unwrap();
         println!("summary of {} rows in {:.1?}: {:?}", summary.events, start.elapsed(), summary.top_keys.first());
+    }
+}
+
+/// Rounds of windows of an hour, each with as many groups: new ones, then once more.
+fn windows(store: &SqliteStore, groups: u64, rounds: u64) {
+    let shapes = [Shape::Count, Shape::Sum, Shape::Max, Shape::Mean];
+    let names: Arc<[String]> = ["count", "amount", "most", "mean"].map(str::to_owned).into();
+    let piece = |round: u64, group: u64| {
+        let mut measures = shapes.map(Shape::empty).to_vec();
+        for (shape, measure) in shapes.iter().zip(&mut measures) {
+            measure.add(shape.step_of_f64(group as f64 / 7.0));
+        }
+        let start = 1_000_000_000 + round as i64 * 3_600_000;
+        let (stream, window, key) = ("events".into(), "by_learner".into(), format!(r#"{{"learner":"{group:06}"}}"#));
+        let id = WindowId { tenant: String::new(), stream, window, size_ms: 3_600_000, start, key };
+        let names = names.clone();
+        WindowDelta {
+            end: start + 3_600_000,
+            id,
+            definition: 7,
+            partition: 0,
+            offset: group,
+            names,
+            measures,
+            events: 1,
+            correction: false,
+            publish: None,
+        }
+    };
+    for what in ["new windows", "windows once more"] {
+        let mut times = Vec::new();
+        for round in 0..rounds {
+            // As they come out of a hash table.
+            let mut pieces: Vec<_> = (0..groups).map(|group| piece(round, group)).collect();
+            pieces.sort_by_key(|piece| piece.offset.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let (start, cpu) = (Instant::now(), thread_cpu());
+            store.commit(&Commit { consumer: "load", windows: &pieces, ..Commit::default() }).unwrap();
+            times.push((start.elapsed(), thread_cpu() - cpu));
+        }
+        let (first, last) = (times[0], times[times.len() - 1]);
+        println!(
+            "{rounds} commits of {groups} {what}: first {:.0?} ({:.0?} of CPU), last {:.0?} ({:.0?} of CPU)",
+            first.0, first.1, last.0, last.1
+        );
+    }
+    let key = Some(piece(0, 77).id.key);
+    for (what, query) in [
+        ("newest 50 windows", WindowQuery::default()),
+        ("newest 50 windows again", WindowQuery::default()),
+        ("of one group", WindowQuery { key, ..WindowQuery::default() }),
+        ("of one time", WindowQuery { to: Some(1_000_000_000), ..WindowQuery::default() }),
+    ] {
+        let start = Instant::now();
+        let page = store.windows(&WindowQuery { limit: 50, ..query }).unwrap();
+        println!("{what}: {} in {:.1?}", page.rows.len(), start.elapsed());
     }
 }
 

@@ -3,10 +3,13 @@
 /// Why the store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// It cannot be reached, or is busy: the same call may succeed later.
+    /// It cannot be reached, is busy, or cannot work as it is (disk full, read-only, damaged): the same call may succeed
+    /// later, when somebody has seen to it. What was asked or given is not to blame.
     #[error("the store is not available: {0}")]
     Unavailable(String),
-    /// It will not take this, now or later.
+    /// It will not take this, now or later: a value is too large, or breaks a constraint or a trigger. Only what was given
+    /// is to blame, so a commit that is refused as a whole may be taken in parts. Trouble of the store itself is never
+    /// told so: who takes a refused record for a bad one must not do it with a whole log.
     #[error("the store refused: {0}")]
     Refused(String),
     /// A position is not where the caller believes: another engine commits to this store.
@@ -21,7 +24,7 @@ pub enum StoreError {
         /// What the caller expected.
         expected: u64,
     },
-    /// The file was made by a newer version, or is none of ours.
+    /// The file was made by a newer version, or is none of ours: another file, or another program.
     #[error("{0}")]
     Incompatible(String),
 }

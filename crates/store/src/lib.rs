@@ -7,4 +7,4 @@ pub mod query;
 pub mod sqlite;
 
 pub use error::StoreError;
-pub use port::{Commit, Move, ScanFn, Scanned, Snapshot, Store, StoredPosition};
+pub use port::{Answers, Commit, Move, Retract, ScanFn, Scanned, Snapshot, Store, StoredPosition};

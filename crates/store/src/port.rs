@@ -1,9 +1,15 @@
 //! The port `Store`: what the rest of the house knows of the database, whatever it is.
 
-use event::{Anomaly, Block, DeadLetter, Millis, Position, Record};
+use event::{
+    Alert, Anomaly, Block, DeadLetter, DeliveryChange, LateEvents, LetterChange, Millis, Position, Record, WindowDelta,
+    WindowId,
+};
 
 use crate::StoreError;
-use crate::query::{AnomalyPage, AnomalyQuery, DeadLetterPage, DeadLetterQuery, EventPage, EventQuery, Summary};
+use crate::query::{
+    AlertPage, AlertQuery, AnomalyPage, AnomalyQuery, DeadLetterPage, DeadLetterQuery, EventPage, EventQuery, Outgoing,
+    Summary, WindowPage, WindowQuery,
+};
 
 /// How far a consumer has come in one partition, by name, as it is kept on disk.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +46,38 @@ pub struct Commit<'a> {
     pub dead_letters: &'a [DeadLetter],
     /// Snapshots that replace earlier ones of their partition.
     pub snapshots: &'a [Snapshot],
+    /// Pieces of windows: merged with what is there, in whatever order. One of another definition than the row's replaces
+    /// the row; so does the last one where definitions differ within a commit. A piece that names a stream puts the result
+    /// into the outbox: one entry for a window and stream, and what is told is the result as it is then.
+    pub windows: &'a [WindowDelta],
+    /// Counts of late events: added to what is there, whether the window has a row or not.
+    pub late: &'a [LateEvents],
+    /// What is to be told to others: each is kept when its anomaly was not there before this commit, not even to be
+    /// retracted, and there is none of its id yet for its tenant, stream and target.
+    pub alerts: &'a [Alert],
+    /// What happened to dead letters, after those above were added. What a letter's status does not allow is passed over.
+    pub letter_changes: &'a [LetterChange],
+    /// What became of things to be told. For one that is not pending, or not there any more, it is passed over.
+    pub deliveries: &'a [DeliveryChange],
+    /// What goes before anything is added: a replay's result replaces what was there.
+    pub retract: &'a [Retract],
+}
+
+/// A derived row that goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Retract {
+    /// An anomaly.
+    Anomaly {
+        /// Whose.
+        tenant: String,
+        /// Its stream.
+        stream: String,
+        /// Its id.
+        id: String,
+    },
+    /// A window's result, and its counts of late events. When the same commit adds pieces of the window, they take its
+    /// place: its revision goes on, and what waits to be told of it is told as it is then.
+    Window(WindowId),
 }
 
 /// One partition's step.
@@ -65,9 +103,48 @@ pub struct Scanned<'a> {
 /// What [`Store::scan`] calls for every row.
 pub type ScanFn<'a> = &'a mut dyn FnMut(&Scanned<'_>) -> std::ops::ControlFlow<()>;
 
-/// A database of event rows, anomalies, dead letters, rule state and positions. Eight verbs; every one may be called
-/// from any thread; one process commits.
-pub trait Store: Send + Sync + 'static {
+/// What can be asked of a store. Every verb may be called from any thread; none changes anything.
+pub trait Answers: Send + Sync + 'static {
+    /// A page of events.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] may be asked again as it is.
+    fn events(&self, query: &EventQuery) -> Result<EventPage, StoreError>;
+
+    /// A page of anomalies.
+    ///
+    /// # Errors
+    /// As [`Answers::events`].
+    fn anomalies(&self, query: &AnomalyQuery) -> Result<AnomalyPage, StoreError>;
+
+    /// A page of dead letters.
+    ///
+    /// # Errors
+    /// As [`Answers::events`].
+    fn dead_letters(&self, query: &DeadLetterQuery) -> Result<DeadLetterPage, StoreError>;
+
+    /// A page of windows' results.
+    ///
+    /// # Errors
+    /// As [`Answers::events`].
+    fn windows(&self, query: &WindowQuery) -> Result<WindowPage, StoreError>;
+
+    /// A page of what was and is to be told to others.
+    ///
+    /// # Errors
+    /// As [`Answers::events`].
+    fn alerts(&self, query: &AlertQuery) -> Result<AlertPage, StoreError>;
+
+    /// Counts since a time (by the time of receipt), for the JSON summary: of one tenant, or of all.
+    ///
+    /// # Errors
+    /// As [`Answers::events`].
+    fn summary(&self, stream: &str, tenant: Option<&str>, since: Millis) -> Result<Summary, StoreError>;
+}
+
+/// A database of event rows, what processing found, rule state and positions. Every verb may be called from any thread;
+/// one process commits.
+pub trait Store: Answers {
     /// Writes everything of a commit, or nothing.
     ///
     /// # Errors
@@ -87,31 +164,19 @@ pub trait Store: Send + Sync + 'static {
     /// As [`Store::commit`].
     fn snapshots(&self) -> Result<Vec<Snapshot>, StoreError>;
 
-    /// A page of events.
+    /// What is to be told to others and due at `now`: oldest first, at most `limit` for each target and each stream, so
+    /// that what waits for one of them never hides what is due for another. A window that changes after this is due again
+    /// under another row number: what became of the earlier row does not touch it.
     ///
     /// # Errors
     /// As [`Store::commit`].
-    fn events(&self, query: &EventQuery) -> Result<EventPage, StoreError>;
+    fn outbox(&self, now: Millis, limit: usize) -> Result<Vec<Outgoing>, StoreError>;
 
-    /// A page of anomalies, or of dead letters.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
-    fn anomalies(&self, query: &AnomalyQuery) -> Result<AnomalyPage, StoreError>;
-
-    /// A page of dead letters.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
-    fn dead_letters(&self, query: &DeadLetterQuery) -> Result<DeadLetterPage, StoreError>;
-
-    /// Counts since a time (by the time of receipt), for the JSON summary: of one tenant, or of all.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
-    fn summary(&self, stream: &str, tenant: Option<&str>, since: Millis) -> Result<Summary, StoreError>;
-
-    /// Drops whole chunks of a stream whose last record was received before `before`; gives the rows dropped.
+    /// Drops whole chunks of a stream whose last record was received before `before`; gives the rows dropped. What was
+    /// derived from the stream goes too: anomalies of records received before, windows and counts of late events that
+    /// ended before and have not changed since, with what waits to be told of them, and what was told, or given up, before.
+    /// Of dead letters whose record lies in the stream's log (for [`event::Stage::Collect`] that is the internal stream)
+    /// those go that were resolved or discarded before; all others stay.
     ///
     /// # Errors
     /// As [`Store::commit`].

@@ -1,6 +1,7 @@
 //! Questions to the store and their answers.
 
-use event::{Anomaly, DeadLetter, Millis, Severity};
+use event::measure::Measure;
+use event::{Anomaly, DeadLetter, DeliveryStatus, LetterStatus, Millis, Severity, Stage, WindowId};
 
 /// In which order of time rows come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -159,6 +160,18 @@ pub struct DeadLetterQuery {
     pub stream: Option<String>,
     /// With this code.
     pub code: Option<String>,
+    /// Refused there.
+    pub stage: Option<Stage>,
+    /// What became of it.
+    pub status: Option<LetterStatus>,
+    /// Failed for the last time at or after this.
+    pub from: Option<Millis>,
+    /// Failed for the last time at or before this.
+    pub to: Option<Millis>,
+    /// Due for another try by itself at or before this.
+    pub due: Option<Millis>,
+    /// That failed more often than this.
+    pub attempts_over: Option<u32>,
     /// Rows to skip, newest first.
     pub skip: u64,
     /// How many at the most, `1..=PAGE_ROWS_MAX`.
@@ -193,4 +206,141 @@ pub struct Summary {
     pub top_keys_by_anomalies: Vec<(String, u64)>,
     /// Dead letters meant for the stream.
     pub dead_letters: u64,
+}
+
+/// Which windows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WindowQuery {
+    /// Of this tenant, empty for the default one; of all tenants when absent.
+    pub tenant: Option<String>,
+    /// Of this stream.
+    pub stream: Option<String>,
+    /// Of this definition.
+    pub window: Option<String>,
+    /// Of this length in milliseconds; 0 for sessions.
+    pub size_ms: Option<Millis>,
+    /// Of this group, as [`WindowId::key`].
+    pub key: Option<String>,
+    /// Beginning at or after this.
+    pub from: Option<Millis>,
+    /// Beginning at or before this.
+    pub to: Option<Millis>,
+    /// After this row, in the order newest start first, then definition, length, group, stream, tenant.
+    pub after: Option<WindowId>,
+    /// How many at the most, `1..=PAGE_ROWS_MAX`.
+    pub limit: usize,
+}
+
+/// A window's result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WindowRow {
+    /// Which window.
+    pub id: WindowId,
+    /// Where it ends, exclusive.
+    pub end: Millis,
+    /// What is measured and how, as a number.
+    pub definition: u64,
+    /// The measures by name, in the order of the definition.
+    pub measures: Vec<(String, Measure)>,
+    /// Events in it.
+    pub events: u64,
+    /// How many pieces it was made of so far, replaced ones included: grows with every change.
+    pub revision: u64,
+    /// Events that came after it was closed, whether they are in it or not.
+    pub late: u64,
+    /// When it was first stored.
+    pub created_at: Millis,
+    /// When it changed last.
+    pub updated_at: Millis,
+}
+
+/// A page of windows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WindowPage {
+    /// The rows.
+    pub rows: Vec<WindowRow>,
+    /// Whether there are more behind them.
+    pub more: bool,
+}
+
+/// Which alerts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AlertQuery {
+    /// Of this tenant, empty for the default one; of all tenants when absent.
+    pub tenant: Option<String>,
+    /// To this target.
+    pub target: Option<String>,
+    /// How far they have come.
+    pub status: Option<DeliveryStatus>,
+    /// Stored before the one with this row number: a page goes on there, whatever was stored meanwhile.
+    pub before: Option<i64>,
+    /// Rows to skip, newest first.
+    pub skip: u64,
+    /// How many at the most, `1..=PAGE_ROWS_MAX`.
+    pub limit: usize,
+}
+
+/// An alert row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlertRow {
+    /// A number that grows with every row.
+    pub row: i64,
+    /// Whose it is; empty for the default tenant.
+    pub tenant: String,
+    /// The target's name.
+    pub target: String,
+    /// What makes it unique.
+    pub id: String,
+    /// The stream.
+    pub stream: String,
+    /// The anomaly it tells of.
+    pub anomaly: String,
+    /// The body, as JSON.
+    pub body: String,
+    /// How far it has come.
+    pub status: DeliveryStatus,
+    /// Tries so far.
+    pub attempts: u32,
+    /// Why the last try failed; empty when it did not.
+    pub error: String,
+    /// When it was stored.
+    pub created_at: Millis,
+    /// When it is tried next, while it is pending.
+    pub next_at: Millis,
+    /// When it was delivered or given up.
+    pub done_at: Option<Millis>,
+}
+
+/// A page of alerts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AlertPage {
+    /// The rows, newest first.
+    pub rows: Vec<AlertRow>,
+    /// How many the filters let through.
+    pub total: u64,
+}
+
+/// Something to be told to others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outgoing {
+    /// The number of its row, for [`event::DeliveryChange`].
+    pub row: i64,
+    /// Tries so far.
+    pub attempts: u32,
+    /// What.
+    pub what: Parcel,
+}
+
+/// What is told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Parcel {
+    /// A notification.
+    Alert(AlertRow),
+    /// A window's result as it is now, to a stream.
+    Window {
+        /// The stream.
+        to: String,
+        /// The result.
+        row: WindowRow,
+    },
 }

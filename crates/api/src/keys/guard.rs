@@ -19,6 +19,8 @@ pub enum Need {
     Write,
     /// Reading.
     Read,
+    /// Changing what became of one's events: an admin's key.
+    Repair,
     /// What is the operator's: a key without a tenant that may read.
     Operate,
     /// What changes the process: an admin's key without a tenant.
@@ -30,6 +32,7 @@ impl Need {
         match self {
             Self::Write => role != Role::Read,
             Self::Read => role != Role::Write,
+            Self::Repair => role == Role::Admin,
             Self::Operate => role != Role::Write && !has_tenant,
             Self::Command => role == Role::Admin && !has_tenant,
         }
@@ -39,6 +42,7 @@ impl Need {
         match self {
             Self::Write => "a write or admin key",
             Self::Read => "a read or admin key",
+            Self::Repair => "an admin key",
             Self::Operate => "a read or admin key without a tenant",
             Self::Command => "an admin key without a tenant",
         }

@@ -29,6 +29,7 @@ fn app(keys: Vec<Key>) -> Router {
     with_manners(
         open.merge(around(Need::Write, "/write", post(who)))
             .merge(around(Need::Read, "/read", get(who)))
+            .merge(around(Need::Repair, "/repair", get(who)))
             .merge(around(Need::Operate, "/operate", get(who)))
             .merge(around(Need::Command, "/command", post(who))),
     )
@@ -49,18 +50,20 @@ async fn ask(app: &Router, path: &str, key: Option<&str>) -> (u16, HeaderMap, St
 #[tokio::test]
 async fn every_role_comes_as_far_as_it_may_and_as_who_it_is() {
     let app = app(keys());
-    for (key, write, read, operate, command) in [
-        ("acme-write", 200, 403, 403, 403),
-        ("acme-read", 403, 200, 403, 403),
-        ("acme-admin", 200, 200, 403, 403),
-        ("house-write", 200, 403, 403, 403),
-        ("house-read", 403, 200, 200, 403),
-        ("house-admin", 200, 200, 200, 200),
-        ("unknown", 401, 401, 401, 401),
+    for (key, write, read, repair, operate, command) in [
+        ("acme-write", 200, 403, 403, 403, 403),
+        ("acme-read", 403, 200, 403, 403, 403),
+        ("acme-admin", 200, 200, 200, 403, 403),
+        ("house-write", 200, 403, 403, 403, 403),
+        ("house-read", 403, 200, 403, 200, 403),
+        ("house-admin", 200, 200, 200, 200, 200),
+        ("unknown", 401, 401, 401, 401, 401),
         // The hash that is kept is not a key.
-        ("8c6976e5b5410415bde908bd4dee15dfb167a9c873fc4bb8a81f6f2ab448a918", 401, 401, 401, 401),
+        ("8c6976e5b5410415bde908bd4dee15dfb167a9c873fc4bb8a81f6f2ab448a918", 401, 401, 401, 401, 401),
     ] {
-        for (path, expected) in [("/write", write), ("/read", read), ("/operate", operate), ("/command", command)] {
+        let paths =
+            [("/write", write), ("/read", read), ("/repair", repair), ("/operate", operate), ("/command", command)];
+        for (path, expected) in paths {
             let (status, headers, body) = ask(&app, path, Some(key)).await;
             assert_eq!(status, expected, "{key} at {path}: {body}");
             assert_eq!(headers.contains_key("www-authenticate"), status == 401, "{key} at {path}");

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// What every attribute's header begins with.
-pub(super) const PREFIX: &str = "ce-";
+pub(crate) const PREFIX: &str = "ce-";
 
 /// The text of a header's value; `None` when it is not UTF-8.
 pub(super) fn text(value: &[u8]) -> Option<Cow<'_, str>> {

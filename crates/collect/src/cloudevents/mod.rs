@@ -13,6 +13,7 @@ use crate::http::media_type;
 use crate::scan::{Kind, Node, Scanned, Scanner, excerpt, unescape};
 use crate::sift::Format;
 use crate::verdict::{Form, Refusal, Setting};
+pub(crate) use headers::PREFIX;
 
 /// The media type of one event in its JSON form, and of a record that holds one.
 pub(crate) const STRUCTURED: &str = "application/cloudevents+json";
@@ -145,6 +146,12 @@ impl CloudForm {
         };
         Ok(Draft { partition, time, id_hash, data: Span::EMPTY, key, kind, id, headers: setting.headers })
     }
+}
+
+/// Whether a record's content type says that it holds a CloudEvent in its JSON form.
+pub(crate) fn is_structured(content_type: &[u8]) -> bool {
+    let media_type = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    media_type.eq_ignore_ascii_case(STRUCTURED.as_bytes())
 }
 
 /// Adds what the records of a structured or batched request have as headers: consumers learn that a CloudEvent is inside.

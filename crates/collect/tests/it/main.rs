@@ -11,6 +11,7 @@ mod gate;
 mod grpc;
 mod house;
 mod idempotency;
+mod replay;
 mod segment;
 mod sift;
 mod status;

@@ -3,11 +3,17 @@
 //! What may be missing in the store: records past its position, and what its retention dropped. What may be missing in
 //! the log: what its retention dropped. A rule that remembers things is re-run from the partition's first record; where
 //! the log does not begin there any more, or has a hole, nobody can say what it should have found, so its anomalies are
-//! judged up to that place only, and the report says so. Rules are taken as they are configured now.
+//! judged up to that place only, and the report says so. Rules and windows are taken as they are configured now.
+//!
+//! A record that is a dead letter of processing or of the store is expected to be nothing else. A window is compared once
+//! no partition holds a part of it any more by its own clock; before that, what is stored must lie between what was handed
+//! over and what there is. Windows that may have had events which the log does not have are not judged. Sessions that differ
+//! are told in one note: where a partition was idle is in no record, and decides what is one session.
 
 mod facts;
 mod lane;
 mod rows;
+mod windows;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,6 +24,8 @@ use process::Program;
 use store::Store;
 
 use crate::EngineError;
+use crate::skips::Skips;
+pub(crate) use windows::sessions_note;
 
 /// What is compared.
 pub struct VerifyParts {
@@ -47,6 +55,8 @@ pub struct VerifyReport {
     pub anomalies: u64,
     /// Dead letters of the store that were looked at.
     pub dead_letters: u64,
+    /// Windows of the store that were looked at.
+    pub windows: u64,
     /// How many differences there are; 0 is what is expected.
     pub differences: u64,
     /// The first [`DETAILS_MAX`] of them, in words.
@@ -68,9 +78,14 @@ impl VerifyReport {
 pub(crate) struct Scope<'v> {
     pub(crate) id: StreamId,
     pub(crate) name: &'v str,
+    pub(crate) catalog: &'v Catalog,
     pub(crate) log: &'v dyn Log,
     pub(crate) store: &'v dyn Store,
     pub(crate) program: Option<&'v Program>,
+    /// The records that are dead letters instead.
+    pub(crate) skips: &'v Skips,
+    /// How far ahead of its receipt an event's time may be, in milliseconds.
+    pub(crate) max_future_ms: Millis,
     /// By partition: the engine's position.
     pub(crate) committed: Vec<u64>,
     /// Received before this may be gone from the store.
@@ -98,6 +113,7 @@ impl Progress<'_> {
 /// When log or store cannot be read.
 pub fn verify(parts: &VerifyParts, progress: &mut dyn FnMut(u64, u64)) -> Result<VerifyReport, EngineError> {
     let stored = parts.store.positions(&parts.consumer)?;
+    let skips = Skips::load(parts.store.as_ref(), &parts.catalog)?;
     let known: HashMap<_, _> = stored.iter().map(|p| ((p.stream.as_str(), p.partition), p.offset)).collect();
     let scopes: Vec<_> = parts
         .catalog
@@ -105,9 +121,12 @@ pub fn verify(parts: &VerifyParts, progress: &mut dyn FnMut(u64, u64)) -> Result
         .map(|(id, stream)| Scope {
             id,
             name: &stream.name,
+            catalog: &parts.catalog,
             log: parts.log.as_ref(),
             store: parts.store.as_ref(),
             program: parts.programs.iter().find(|(of, _)| *of == id).map(|(_, program)| program),
+            skips: &skips,
+            max_future_ms: stream.time.as_ref().map_or(0, |time| time.max_future_ms),
             committed: (0..stream.partitions)
                 .map(|partition| known.get(&(stream.name.as_str(), partition)).copied().unwrap_or(0))
                 .collect(),
@@ -121,7 +140,8 @@ pub fn verify(parts: &VerifyParts, progress: &mut dyn FnMut(u64, u64)) -> Result
         if scope.id == parts.catalog.refused() {
             facts::dead_letters(scope, &mut progress, &mut report)?;
         } else {
-            let findings = rows::rows(scope, &mut progress, &mut report)?;
+            let mut findings = rows::rows(scope, &mut progress, &mut report)?;
+            windows::windows(scope, &mut findings, &mut report)?;
             facts::anomalies(scope, findings, &mut report)?;
         }
     }

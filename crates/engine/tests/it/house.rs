@@ -14,10 +14,10 @@ use event::{
 use log::clock::ManualClock;
 use log::disk::{DiskLog, DiskSettings};
 use log::{Append, Log, RealDisk};
-use process::{Program, RuleKind, RuleSpec};
-use store::query::{AnomalyQuery, DeadLetterQuery};
+use process::{Program, RuleKind, RuleSpec, WindowKind, WindowSpec};
+use store::query::{AnomalyQuery, DeadLetterQuery, WindowQuery, WindowRow};
 use store::sqlite::{SqliteSettings, SqliteStore};
-use store::{Commit, ScanFn, Snapshot, Store, StoreError, StoredPosition};
+use store::{Answers, Commit, ScanFn, Snapshot, Store, StoreError, StoredPosition};
 
 pub(crate) const SIGNALS: StreamId = StreamId(0);
 pub(crate) const PARTITIONS: u32 = 3;
@@ -30,6 +30,12 @@ pub(crate) struct House {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) log: Arc<DiskLog>,
     pub(crate) clock: ManualClock,
+    /// The windows of `signals`.
+    pub(crate) windows: Vec<WindowSpec>,
+    /// Rules of `signals` beside the usual ones.
+    pub(crate) rules: Vec<RuleSpec>,
+    /// Records with these bytes make a rule panic.
+    pub(crate) trip: Option<&'static [u8]>,
 }
 
 impl House {
@@ -55,7 +61,7 @@ impl House {
         let catalog = Arc::new(Catalog::new(vec![signals, plain]).unwrap());
         let clock = ManualClock::at(1_800_000_000_000);
         let log = open_log(&dir.path().join("log"), &catalog, &clock, settings);
-        Self { dir, catalog, log, clock }
+        Self { dir, catalog, log, clock, windows: vec![by_type()], rules: Vec::new(), trip: None }
     }
 
     /// Closes the log, flips a byte in the middle of the oldest segment of `signals`, and opens it again.
@@ -79,6 +85,12 @@ impl House {
 
     /// What a door does with the events of a tenant.
     pub(crate) fn append_of(&self, tenant: &str, events: &[Event]) {
+        let list = [(headers::TENANT, tenant)];
+        self.append_with(if tenant.is_empty() { &[] } else { &list }, events);
+    }
+
+    /// Every event with these headers.
+    pub(crate) fn append_with(&self, list: &[(&str, &str)], events: &[Event]) {
         let mut text = String::new();
         let mut drafts = Vec::new();
         for (user, kind, time, amount) in events {
@@ -94,9 +106,9 @@ impl House {
             drafts.push(Draft { partition, time: *time, id_hash: 0, data, key, kind: kind_at, id, headers });
         }
         let mut batch = Batch::new(SIGNALS, Bytes::from(text));
-        if !tenant.is_empty() {
+        if !list.is_empty() {
             let mut encoded = Vec::new();
-            headers::put(&mut encoded, headers::TENANT, tenant.as_bytes());
+            list.iter().for_each(|(name, value)| headers::put(&mut encoded, name, value.as_bytes()));
             let headers = batch.put_side(&encoded);
             drafts.iter_mut().for_each(|draft| draft.headers = headers);
         }
@@ -142,13 +154,22 @@ impl House {
     }
 
     pub(crate) fn program(&self) -> Program {
-        Program::compile(self.catalog.get(SIGNALS), &rules()).unwrap()
+        let program = Program::compile(self.catalog.get(SIGNALS), &[&rules()[..], &self.rules].concat(), &self.windows);
+        let program = program.unwrap();
+        match self.trip {
+            Some(needle) => program.trip_on(needle),
+            None => program,
+        }
     }
 
     pub(crate) fn start(&self, store: Arc<dyn Store>, settings: Settings) -> Result<Engine, EngineError> {
-        let programs = vec![(SIGNALS, self.program())];
+        Engine::start(Parts { settings, ..self.parts(store) })
+    }
+
+    pub(crate) fn parts(&self, store: Arc<dyn Store>) -> Parts {
         let (catalog, log, clock) = (self.catalog.clone(), self.log.clone(), Arc::new(self.clock.clone()));
-        Engine::start(Parts { catalog, log, store, clock, programs, settings })
+        let (programs, settings) = (vec![(SIGNALS, self.program())], small_batches());
+        Parts { catalog, log, store, clock, programs, alerts: Arc::new(|_| Vec::new()), settings }
     }
 
     /// Runs an engine until everything now in the log is committed.
@@ -177,8 +198,8 @@ pub(crate) fn small_batches() -> Settings {
     Settings { batch_bytes: 2_000, snapshot_every_records: 40, ..Settings::default() }
 }
 
-fn rules() -> [RuleSpec; 2] {
-    let rule = |name: &str, when: &str, kind, cooldown_ms| RuleSpec {
+pub(crate) fn rule(name: &str, when: &str, kind: RuleKind, cooldown_ms: Millis) -> RuleSpec {
+    RuleSpec {
         name: name.to_owned(),
         stream: "signals".to_owned(),
         when: when.to_owned(),
@@ -187,12 +208,31 @@ fn rules() -> [RuleSpec; 2] {
         cooldown_ms,
         description: "{user_id}".to_owned(),
         metadata: Vec::new(),
-    };
-    let often = RuleKind::Count { more_than: 2, within_ms: 100 };
+    }
+}
+
+fn rules() -> [RuleSpec; 2] {
+    let often = RuleKind::Count { at_least: 3, within_ms: 100, sum: String::new() };
     [
         rule("often", "type == 'login'", often, 50),
         rule("dear", "type == 'purchase' && payload.amount > 1000", RuleKind::Predicate, 0),
     ]
+}
+
+/// Two lengths, with some lateness, and corrected after that.
+pub(crate) fn by_type() -> WindowSpec {
+    let measure = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+    WindowSpec {
+        name: "by_type".to_owned(),
+        stream: "signals".to_owned(),
+        when: String::new(),
+        kind: WindowKind::Tumbling(vec![100, 400]),
+        by: vec!["type".to_owned()],
+        lateness_ms: 20,
+        correct: true,
+        measures: vec![measure("n", "count()"), measure("amount", "sum(payload.amount)")],
+        publish: String::new(),
+    }
 }
 
 /// A mixed lot: six users, time going forward.
@@ -208,6 +248,15 @@ pub(crate) struct Contents {
     pub(crate) anomalies: Vec<Anomaly>,
     pub(crate) dead_letters: Vec<DeadLetter>,
     pub(crate) positions: Vec<StoredPosition>,
+    pub(crate) windows: Vec<WindowRow>,
+}
+
+/// All windows of a store, without what depends on when and in how many pieces they came.
+pub(crate) fn windows(store: &dyn Store) -> Vec<WindowRow> {
+    let page = store.windows(&WindowQuery { limit: 1_000, ..WindowQuery::default() }).unwrap();
+    assert!(!page.more);
+    let plain = |row| WindowRow { revision: 0, created_at: 0, updated_at: 0, ..row };
+    page.rows.into_iter().map(plain).collect()
 }
 
 pub(crate) fn contents(store: &dyn Store) -> Contents {
@@ -224,11 +273,18 @@ pub(crate) fn contents(store: &dyn Store) -> Contents {
     let mut anomalies: Vec<_> = page.rows.into_iter().map(|row| row.anomaly).collect();
     anomalies.sort_by(|a, b| (&a.tenant, &a.id).cmp(&(&b.tenant, &b.id)));
     let letters = store.dead_letters(&DeadLetterQuery { limit: 1_000, ..DeadLetterQuery::default() }).unwrap();
-    let mut dead_letters = letters.rows;
-    dead_letters.sort_by_key(|letter| letter.offset);
+    // When they failed is not what they are.
+    let plain = |letter: DeadLetter| DeadLetter {
+        first_failed_at: 0,
+        last_failed_at: 0,
+        retry_at: letter.retry_at.map(|_| 0),
+        ..letter
+    };
+    let mut dead_letters: Vec<_> = letters.rows.into_iter().map(plain).collect();
+    dead_letters.sort_by_key(|letter| (letter.partition, letter.offset));
     let mut positions = store.positions("engine").unwrap();
     positions.sort();
-    Contents { rows, anomalies, dead_letters, positions }
+    Contents { rows, anomalies, dead_letters, positions, windows: windows(store) }
 }
 
 /// A store that answers as told before it does its work: every commit asks `answer` with its number, from 1 on.
@@ -244,17 +300,7 @@ impl<F> Moody<F> {
     }
 }
 
-impl<F: Fn(i64, &Commit<'_>) -> Result<(), StoreError> + Send + Sync + 'static> Store for Moody<F> {
-    fn commit(&self, commit: &Commit<'_>) -> Result<(), StoreError> {
-        (self.answer)(self.commits.fetch_add(1, Ordering::SeqCst) + 1, commit)?;
-        self.store.commit(commit)
-    }
-    fn positions(&self, consumer: &str) -> Result<Vec<StoredPosition>, StoreError> {
-        self.store.positions(consumer)
-    }
-    fn snapshots(&self) -> Result<Vec<Snapshot>, StoreError> {
-        self.store.snapshots()
-    }
+impl<F: Fn(i64, &Commit<'_>) -> Result<(), StoreError> + Send + Sync + 'static> Answers for Moody<F> {
     fn events(&self, query: &store::query::EventQuery) -> Result<store::query::EventPage, StoreError> {
         self.store.events(query)
     }
@@ -266,6 +312,28 @@ impl<F: Fn(i64, &Commit<'_>) -> Result<(), StoreError> + Send + Sync + 'static> 
     }
     fn summary(&self, stream: &str, tenant: Option<&str>, since: Millis) -> Result<store::query::Summary, StoreError> {
         self.store.summary(stream, tenant, since)
+    }
+    fn windows(&self, query: &WindowQuery) -> Result<store::query::WindowPage, StoreError> {
+        self.store.windows(query)
+    }
+    fn alerts(&self, query: &store::query::AlertQuery) -> Result<store::query::AlertPage, StoreError> {
+        self.store.alerts(query)
+    }
+}
+
+impl<F: Fn(i64, &Commit<'_>) -> Result<(), StoreError> + Send + Sync + 'static> Store for Moody<F> {
+    fn commit(&self, commit: &Commit<'_>) -> Result<(), StoreError> {
+        (self.answer)(self.commits.fetch_add(1, Ordering::SeqCst) + 1, commit)?;
+        self.store.commit(commit)
+    }
+    fn positions(&self, consumer: &str) -> Result<Vec<StoredPosition>, StoreError> {
+        self.store.positions(consumer)
+    }
+    fn snapshots(&self) -> Result<Vec<Snapshot>, StoreError> {
+        self.store.snapshots()
+    }
+    fn outbox(&self, now: Millis, limit: usize) -> Result<Vec<store::query::Outgoing>, StoreError> {
+        self.store.outbox(now, limit)
     }
     fn expire(&self, stream: &str, before: Millis) -> Result<u64, StoreError> {
         self.store.expire(stream, before)

@@ -3,7 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test whose house does not stand should say so and stop")]
 
 mod house;
+mod idle;
+mod letters;
+mod outage;
+mod poison;
+mod replay;
+mod replayed;
 mod run;
 mod tenants;
 mod trouble;
 mod verify;
+mod windows;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use store::Store;
+use store::Answers;
 use store::query::{AnomalyQuery, DeadLetterQuery, EventQuery};
 use store::sqlite::SqliteStore;
 

@@ -86,7 +86,9 @@ fn findings_that_are_gone_or_made_up_are_found() {
     let copy = format!("INSERT INTO anomalies ({columns}, id) SELECT {columns}, 'made up' FROM anomalies {first})");
     check(&copy, &["anomaly made up is stored"]);
     check("DELETE FROM dead_letters WHERE id = 'letter-2'", &["dead letter letter-2 is not stored"]);
-    let columns = "stream, tenant, part, off, stage, code, pointer, message, data, request_id, received, stored";
+    let columns =
+        "stream, tenant, home, part, off, stage, code, pointer, message, key, data, request_id, correlation_id,
+         received, stored, first_failed, last_failed, attempts, classification, status, changed";
     let copy = format!("INSERT INTO dead_letters ({columns}, id) SELECT {columns}, 'x' FROM dead_letters LIMIT 1");
     check(&copy, &["dead letter x is stored"]);
 }

@@ -35,6 +35,17 @@ pub(super) fn commit(shared: &Arc<Shared>, consumer: &str, positions: &[Position
     if due { persist(shared) } else { Ok(()) }
 }
 
+/// Forgets a consumer, on disk too: after a restart nobody would.
+pub(super) fn forget(shared: &Arc<Shared>, consumer: &str) -> Result<(), LogError> {
+    let known = shared.consumers.lock().known.remove(consumer);
+    if known.is_none() { Ok(()) } else { persist(shared) }
+}
+
+/// The names of all consumers.
+pub(super) fn names(shared: &Arc<Shared>) -> Vec<String> {
+    shared.consumers.lock().known.keys().cloned().collect()
+}
+
 /// Writes all positions to disk.
 pub(super) fn persist(shared: &Arc<Shared>) -> Result<(), LogError> {
     // The newest positions must not be overtaken by older ones on their way to the file.

@@ -157,6 +157,14 @@ impl Log for DiskLog {
         consumers::commit(&self.shared, consumer, positions)
     }
 
+    fn forget(&self, consumer: &str) -> Result<(), LogError> {
+        consumers::forget(&self.shared, consumer)
+    }
+
+    fn consumers(&self) -> Vec<String> {
+        consumers::names(&self.shared)
+    }
+
     fn committed<'a>(
         &'a self,
         consumer: &'a str,

@@ -72,3 +72,27 @@ fn a_reader_in_a_segment_that_goes_reads_on() {
     let rest: Vec<u64> = std::iter::from_fn(|| cursor.next(1).unwrap().first().map(|b| b.first_offset())).collect();
     assert_eq!(rest, [9], "it goes on with the oldest that is left");
 }
+
+#[test]
+fn a_consumer_that_is_forgotten_holds_nothing_after_a_restart_either() {
+    let rig = rig(Retention { age_ms: Some(1), size_bytes: None });
+    let log = rig.open();
+    let partition = fill(&rig, &log, 10);
+    let at = |offset| [Position { stream: STREAM, partition, offset }];
+    log.commit("engine", &at(9)).unwrap();
+    log.commit("replay-1", &at(2)).unwrap();
+    log.commit("replay-2", &at(4)).unwrap();
+    assert_eq!(log.consumers(), ["engine", "replay-1", "replay-2"]);
+    log.trim().unwrap();
+    assert_eq!(read_all(&log)[0].2, "event 2");
+    log.forget("replay-1").unwrap();
+    log.forget("replay-1").unwrap();
+    log.trim().unwrap();
+    assert_eq!(read_all(&log)[0].2, "event 4", "the other one still holds");
+    log.forget("replay-2").unwrap();
+    drop(log);
+    let log = rig.open();
+    assert_eq!(log.consumers(), ["engine"]);
+    log.trim().unwrap();
+    assert_eq!(read_all(&log)[0].2, "event 9");
+}

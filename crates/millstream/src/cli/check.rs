@@ -22,14 +22,18 @@ pub(super) fn run(args: &Args, output: Output) -> Verdict {
     let source = Source::find(args.config.as_deref())?;
     match checked(&source, args.insecure) {
         Ok(settings) => {
-            let (streams, rules) = (
-                settings.catalog.iter().filter(|(_, stream)| !stream.name.starts_with('_')).count(),
-                settings.rules.len(),
-            );
+            let streams = settings.catalog.iter().filter(|(_, stream)| !stream.name.starts_with('_')).count();
+            let (rules, windows, alerts) = (settings.rules.len(), settings.windows.len(), settings.alerts.len());
             let document = json!({
-                "ok": true, "source": source.name, "streams": streams, "rules": rules, "problems": [],
+                "ok": true, "source": source.name, "streams": streams, "rules": rules, "windows": windows,
+                "alerts": alerts, "problems": [],
             });
-            output.print(&document, || format!("{}: in order; {streams} streams, {rules} rules", source.name));
+            output.print(&document, || {
+                format!(
+                    "{}: in order; streams {streams}, rules {rules}, windows {windows}, alerts {alerts}",
+                    source.name
+                )
+            });
             Ok(true)
         }
         Err(bad) => {

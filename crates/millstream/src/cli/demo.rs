@@ -4,19 +4,23 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use log::SystemClock;
 use serde_json::{Map, Value, json};
 
 use super::Verdict;
 use super::emit::Load;
-use crate::config::{self, Settings, Source, units};
+use super::folder::Folder;
+use crate::config::{self, BadConfig, Settings, Source, units};
 use crate::emitter::{Control, Emitter, Summary, Target};
 use crate::figures::Figures;
 use crate::output::{Output, note, table, thousands};
 use crate::shutdown::Signals;
 use crate::telemetry;
 use crate::wiring::{self, Doors};
+
+/// The built-in windows are of a minute and more, and a demo is short.
+const CONFIGURATION: &str = "windows: [{ name: signals_each_second, stream: signals, sizes: [1s], by: [type], lateness: 1s, \
+                             measures: { count: count(), users: distinct(user_id) } }]";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -32,8 +36,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, output: Output) -> Verdict {
     telemetry::log_lines(telemetry::LogFormat::Text, "warn");
-    let mut settings = config::load(&Source::built_in())?;
-    let folder = Folder::new(args.data_dir.clone())?;
+    let mut settings = load()?;
+    let folder = Folder::new(args.data_dir.clone(), "demo")?;
     settings.data_dir = folder.path.clone();
     let recorder = telemetry::recorder()?;
     let runtime = wiring::runtime()?;
@@ -42,6 +46,10 @@ pub(super) fn run(args: &Args, output: Output) -> Verdict {
     let document = document?;
     output.print(&document, || text(&document));
     Ok(document["stored"] == document["accepted"])
+}
+
+fn load() -> Result<Settings, BadConfig> {
+    config::load(&Source::given("demo", CONFIGURATION))
 }
 
 async fn demo(
@@ -53,13 +61,7 @@ async fn demo(
     let doors = Doors::bind(settings.listen, settings.admin, true).await?;
     let limit = settings.drain_timeout;
     let control = Arc::new(Control::new(args.load.rate(), args.load.burst()));
-    let app = wiring::start(
-        settings,
-        doors,
-        Some(control.clone()),
-        recorder,
-        Box::new(|| config::load(&Source::built_in())),
-    )?;
+    let app = wiring::start(settings, doors, Some(control.clone()), recorder, Box::new(load))?;
     let signals = Signals::new()?;
     super::serve::announce(&app);
     note(&format!("dashboard  http://{}/", app.address()));
@@ -96,7 +98,7 @@ fn summary(figures: &Figures, emitted: &Summary) -> Value {
         "stored": live.stored,
         "dead_letters": live.dead_letters,
         "anomalies": anomalies,
-        "windows_closed": 0,
+        "windows_closed": figures.windows_closed(),
         "ack_ms": quantiles(live.ack_ms),
         "end_to_end_ms": quantiles(live.end_to_end_ms),
         "duration_s": round(emitted.duration.as_secs_f64()),
@@ -113,6 +115,7 @@ fn text(document: &Value) -> String {
         ("rejected", "rejected"),
         ("stored", "stored"),
         ("dead letters", "dead_letters"),
+        ("windows closed", "windows_closed"),
     ]
     .map(|(label, key)| vec![label.to_owned(), number(key)])
     .into();
@@ -129,29 +132,4 @@ fn text(document: &Value) -> String {
     rows.push(vec!["events/s".to_owned(), format!("{:.1}", document["emit"]["rate"].as_f64().unwrap_or(0.0))]);
     rows.push(vec!["seconds".to_owned(), format!("{:.2}", document["duration_s"].as_f64().unwrap_or(0.0))]);
     table(&["demo", ""], &rows)
-}
-
-/// The folder of a demo: the user's, or one that goes when this does.
-struct Folder {
-    path: PathBuf,
-    temporary: bool,
-}
-
-impl Folder {
-    fn new(given: Option<PathBuf>) -> anyhow::Result<Self> {
-        if let Some(path) = given {
-            return Ok(Self { path, temporary: false });
-        }
-        let path = std::env::temp_dir().join(format!("millstream-demo-{}", uuid::Uuid::now_v7().simple()));
-        std::fs::create_dir_all(&path).with_context(|| format!("cannot make the folder {}", path.display()))?;
-        Ok(Self { path, temporary: true })
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if self.temporary {
-            drop(std::fs::remove_dir_all(&self.path));
-        }
-    }
 }

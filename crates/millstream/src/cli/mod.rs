@@ -4,11 +4,16 @@ mod bench;
 mod check;
 mod config_cmd;
 mod demo;
+mod dlq;
 mod emit;
+mod folder;
 mod init;
 mod key;
 mod log_cmd;
+mod remote;
+mod replay;
 mod serve;
+mod test_cmd;
 mod verify_cmd;
 mod version;
 
@@ -50,11 +55,18 @@ enum Verb {
     Config(config_cmd::Verb),
     /// Make a key for senders or readers.
     Key(key::Args),
+    /// Look at dead letters of a running server; edit, replay or discard them.
+    #[command(subcommand)]
+    Dlq(dlq::Verb),
+    /// Run the log of a running server afresh, and compare with what is there.
+    Replay(replay::Args),
     /// Look at the log while nothing runs.
     #[command(subcommand)]
     Log(log_cmd::Verb),
     /// Recompute the store from the log and report every difference.
     Verify(verify_cmd::Args),
+    /// Try rules and windows: given events, expected findings.
+    Test(test_cmd::Args),
     /// Measure this machine.
     Bench(bench::Args),
     /// Print a completion script for a shell.
@@ -80,8 +92,11 @@ pub(crate) fn run() -> ExitCode {
         Verb::Check(args) => check::run(&args, cli.output),
         Verb::Config(verb) => config_cmd::run(&verb, cli.output),
         Verb::Key(args) => key::run(&args, cli.output),
+        Verb::Dlq(verb) => dlq::run(&verb, cli.output),
+        Verb::Replay(args) => replay::run(&args, cli.output),
         Verb::Log(verb) => log_cmd::run(&verb, cli.output),
         Verb::Verify(args) => verify_cmd::run(&args, cli.output),
+        Verb::Test(args) => test_cmd::run(&args, cli.output),
         Verb::Bench(args) => bench::run(&args, cli.output),
         Verb::Completions { shell } => completions(shell),
         Verb::Version => version::run(cli.output),

@@ -4,27 +4,36 @@
 mod access;
 mod env;
 mod node;
+mod place;
 mod problems;
 mod resolve;
 mod roles;
 mod section;
 mod show;
+mod show_rules;
+mod targets;
 mod typed;
+mod typed_alert;
+mod typed_kind;
 mod typed_rule;
 mod typed_stream;
+mod typed_window;
 pub(crate) mod units;
+mod written;
 
 use std::path::{Path, PathBuf};
 
 pub(crate) use access::{Access, hex, is_tenant_name};
-pub(crate) use problems::{BadConfig, Problem};
-pub(crate) use resolve::Settings;
+pub(crate) use node::{Node, Value};
+pub(crate) use problems::{BadConfig, Problems};
+pub(crate) use resolve::{Definitions, Settings};
 pub(crate) use roles::Roles;
-pub(crate) use section::address;
-pub(crate) use show::show;
+pub(crate) use section::{Item, Section, address};
+pub(crate) use show::{show, show_marked};
+pub(crate) use typed::TypedDefinitions;
+pub(crate) use written::{unknown_name, unknown_stream};
 
-use node::{Node, Origin};
-use problems::Problems;
+use node::Origin;
 use typed::Typed;
 
 /// The file that is read when it is there and no other is named.
@@ -64,7 +73,7 @@ impl Default for EmitSettings {
 pub(crate) struct Source {
     /// Its name in messages.
     pub(crate) name: String,
-    text: String,
+    pub(crate) text: String,
 }
 
 impl Source {
@@ -79,15 +88,9 @@ impl Source {
             None => return Ok(Self::built_in()),
         };
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(&path).map_err(|error| BadConfig {
-            problems: vec![Problem {
-                path: String::new(),
-                line: None,
-                variable: None,
-                message: format!("cannot read the file: {error}"),
-                suggestion: Some("`millstream init` writes one".to_owned()),
-            }],
-            source_name: name.clone(),
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            let suggestion = Some("`millstream init` writes one".to_owned());
+            BadConfig::of(&name, "", format!("cannot read the file: {error}"), suggestion)
         })?;
         Ok(Self { name, text })
     }
@@ -98,9 +101,8 @@ impl Source {
     }
 
     /// A document that is at hand.
-    #[cfg(test)]
-    pub(crate) fn of(text: &str) -> Self {
-        Self { name: "test".to_owned(), text: text.to_owned() }
+    pub(crate) fn given(name: &str, text: &str) -> Self {
+        Self { name: name.to_owned(), text: text.to_owned() }
     }
 }
 
@@ -120,11 +122,11 @@ pub(crate) fn load_with(
     source: &Source,
     variables: impl Iterator<Item = (String, String)>,
 ) -> Result<Settings, BadConfig> {
-    let problems = Problems::default();
+    let problems = Problems::of(&source.text);
     let mut root = match Node::parse(&source.text) {
         Ok(root) => root,
-        Err((line, message)) => {
-            problems.add("", &line.map_or(Origin::Absent, Origin::Line), format!("not YAML: {message}"), None);
+        Err((place, message)) => {
+            problems.add("", &place, format!("not YAML: {message}"), None);
             return problems.or(&source.name, None);
         }
     };
@@ -132,6 +134,18 @@ pub(crate) fn load_with(
     let user = Typed::read(&root, &problems);
     let settings = resolve::resolve(packs()?, user, &problems);
     problems.or(&source.name, settings)
+}
+
+/// Puts definitions over the built-in ones, and compiles them; `None` when there are problems that keep it from that.
+///
+/// # Errors
+/// When the built-in ones are not sound.
+pub(crate) fn built_in_with(
+    definitions: TypedDefinitions,
+    problems: &Problems,
+) -> Result<Option<Definitions>, BadConfig> {
+    let packs = packs()?.into_iter().map(|pack| pack.definitions).collect();
+    Ok(resolve::definitions(packs, definitions, problems))
 }
 
 fn packs() -> Result<Vec<Typed>, BadConfig> {

@@ -9,8 +9,8 @@ use serde_saphyr::Spanned;
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// A line of the file, from 1.
-    Line(u64),
+    /// A place in the file: line and column, from 1.
+    At(u64, u64),
     /// An environment variable.
     Variable(String),
     /// Nowhere: a section that is not there.
@@ -51,14 +51,16 @@ impl Node {
     /// Reads one YAML document; an empty one is an empty section.
     ///
     /// # Errors
-    /// What is wrong with the YAML, with its line when that is known.
-    pub(crate) fn parse(text: &str) -> Result<Self, (Option<u64>, String)> {
+    /// What is wrong with the YAML, with its place when that is known.
+    pub(crate) fn parse(text: &str) -> Result<Self, (Origin, String)> {
         if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
             return Ok(Self::empty());
         }
-        serde_saphyr::from_str::<Self>(text).map_err(|error| {
-            let line = error.location().map(|at| at.line());
-            (line, first_line(&error.without_snippet().to_string()))
+        // `no` is Norway, and a country may be in an event: only `true` and `false` are no text.
+        let options = serde_saphyr::options! { strict_booleans: true };
+        serde_saphyr::from_str_with_options::<Self>(text, options).map_err(|error| {
+            let place = error.location().map_or(Origin::Absent, |at| Origin::At(at.line(), at.column()));
+            (place, first_line(&error.without_snippet().to_string()))
         })
     }
 
@@ -74,6 +76,24 @@ impl Node {
         }
     }
 
+    /// The part of this name, as `count.within` or `by[0]`; where there is none, the innermost that would hold it.
+    pub(crate) fn part(&self, path: &str) -> &Self {
+        let inner = match &self.value {
+            Value::Map(entries) => {
+                let rest =
+                    |name: &str| path.strip_prefix(name).filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+                let held = entries.iter().filter_map(|(name, node)| Some((name.len(), rest(name)?, node)));
+                held.max_by_key(|(length, ..)| *length).map(|(_, rest, node)| (rest, node))
+            }
+            Value::List(items) => path
+                .strip_prefix('[')
+                .and_then(|path| path.split_once(']'))
+                .and_then(|(i, rest)| Some((rest, items.get(i.parse::<usize>().ok()?)?))),
+            _ => None,
+        };
+        inner.map_or(self, |(rest, node)| node.part(rest.strip_prefix('.').unwrap_or(rest)))
+    }
+
     /// A scalar as text, as it would be written.
     pub(crate) fn scalar(&self) -> Option<String> {
         match &self.value {
@@ -86,14 +106,18 @@ impl Node {
     }
 }
 
+/// Without what is told apart from it, or is a matter of programs.
 fn first_line(message: &str) -> String {
-    message.lines().next().unwrap_or_default().trim().to_owned()
+    let line = message.lines().next().unwrap_or_default();
+    let end = [" at line ", ", set DuplicateKeyPolicy"].into_iter().filter_map(|behind| line.find(behind)).min();
+    line[..end.unwrap_or(line.len())].trim().to_owned()
 }
 
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Value>::deserialize(deserializer)?;
-        Ok(Self { value: spanned.value, origin: Origin::Line(spanned.referenced.line()) })
+        let place = spanned.referenced;
+        Ok(Self { value: spanned.value, origin: Origin::At(place.line(), place.column()) })
     }
 }
 
@@ -171,9 +195,9 @@ mod tests {
         let node = Node::parse("# a comment\na: 1\nb:\n  c: [x, 5m]\n  d: learner_id?\n").unwrap();
         let Value::Map(entries) = &node.value else { panic!("{node:?}") };
         assert_eq!(entries[0].1, Node { value: Value::Int(1), origin: Origin::Absent });
-        assert_eq!(entries[0].1.origin, Origin::Line(2));
+        assert_eq!(entries[0].1.origin, Origin::At(2, 4));
         let Value::Map(inner) = &entries[1].1.value else { panic!("{node:?}") };
-        assert_eq!(inner[0].1.origin, Origin::Line(4));
+        assert_eq!(inner[0].1.origin, Origin::At(4, 6));
         assert_eq!(inner[1].1.scalar().unwrap(), "learner_id?");
     }
 
@@ -186,12 +210,21 @@ mod tests {
 
     #[test]
     fn broken_yaml_is_told_with_its_line() {
-        for (text, line) in [("a: 1\nb: [1, 2\nc: 3\n", None), ("a: 1\na: 2\n", Some(2))] {
+        for text in ["a: 1\nb: [1, 2\nc: 3\n", "a: 1\na: 2\n"] {
             let (at, message) = Node::parse(text).unwrap_err();
             assert!(!message.is_empty());
-            if line.is_some() {
-                assert_eq!(at, line, "{message}");
-            }
+            assert!(matches!(at, Origin::At(2 | 3, _)), "{at:?} {message}");
         }
+    }
+
+    #[test]
+    fn a_part_is_found_by_its_path_and_else_what_it_would_be_in() {
+        let node = Node::parse("a: { b: [x, y], b.c: z }\nd: 1\n").unwrap();
+        for (path, text) in
+            [("a.b[1]", Some("y")), ("a.b.c", Some("z")), ("d", Some("1")), ("d.x.y", Some("1")), ("a.q", None)]
+        {
+            assert_eq!(node.part(path).scalar().as_deref(), text, "{path}");
+        }
+        assert_eq!(node.part("a.b[7]").origin, Origin::At(1, 9));
     }
 }

@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::fmt;
 
-use super::node::Origin;
+use super::node::{Node, Origin};
+use super::place::locate;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -13,6 +14,9 @@ pub(crate) struct Problem {
     /// The line of the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) line: Option<u64>,
+    /// The column of that line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) column: Option<u64>,
     /// The environment variable that the value came from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) variable: Option<String>,
@@ -25,18 +29,47 @@ pub(crate) struct Problem {
 
 /// A growing list of problems. Shared by the sections that are being read, hence the cell.
 #[derive(Debug, Default)]
-pub(crate) struct Problems(RefCell<Vec<Problem>>);
+pub(crate) struct Problems {
+    found: RefCell<Vec<Problem>>,
+    /// The file.
+    text: String,
+}
 
 impl Problems {
+    /// Of a file with this text.
+    pub(crate) fn of(text: &str) -> Self {
+        Self { found: RefCell::default(), text: text.to_owned() }
+    }
+
     /// Adds one.
     pub(crate) fn add(&self, path: &str, origin: &Origin, message: impl Into<String>, suggestion: Option<String>) {
-        let (line, variable) = match origin {
-            Origin::Line(line) => (Some(*line), None),
+        let (at, variable) = match origin {
+            Origin::At(line, column) => (Some((*line, *column)), None),
             Origin::Variable(name) => (None, Some(name.clone())),
             Origin::Absent => (None, None),
         };
-        let problem = Problem { path: path.to_owned(), line, variable, message: message.into(), suggestion };
-        self.0.borrow_mut().push(problem);
+        let (path, line, column) = (path.to_owned(), at.map(|(line, _)| line), at.map(|(_, column)| column));
+        let problem = Problem { path, line, column, variable, message: message.into(), suggestion };
+        self.found.borrow_mut().push(problem);
+    }
+
+    /// Adds one about a place inside of a text: line and column from 1, as whoever understands the text counts. In the
+    /// file they are others; where those cannot be told, the text's own stay in the message.
+    pub(crate) fn add_inside(&self, path: &str, node: &Node, (line, column): (usize, usize), message: &str) {
+        let found = match (&node.origin, node.scalar()) {
+            (Origin::At(..), Some(value)) => locate(&self.text, &node.origin, &value, (line, column)),
+            _ => None,
+        };
+        match found {
+            Some(origin) => self.add(path, &origin, message, None),
+            None if line == 1 => self.add(path, &node.origin, format!("column {column}: {message}"), None),
+            None => self.add(path, &node.origin, format!("line {line}, column {column}: {message}"), None),
+        }
+    }
+
+    /// How many there are so far.
+    pub(crate) fn count(&self) -> usize {
+        self.found.borrow().len()
     }
 
     /// The problems as an error, or the value when there is none.
@@ -44,11 +77,11 @@ impl Problems {
     /// # Errors
     /// When there is a problem.
     pub(crate) fn or<T>(self, source: &str, value: Option<T>) -> Result<T, BadConfig> {
-        let mut problems = self.0.into_inner();
+        let mut problems = self.found.into_inner();
         match value {
             Some(value) if problems.is_empty() => Ok(value),
             _ => {
-                problems.sort_by_key(|p| p.line.unwrap_or(u64::MAX));
+                problems.sort_by_key(|p| (p.line.unwrap_or(u64::MAX), p.column));
                 Err(BadConfig { source_name: source.to_owned(), problems })
             }
         }
@@ -67,10 +100,14 @@ pub(crate) struct BadConfig {
 impl BadConfig {
     /// A configuration with one problem that no file holds.
     pub(crate) fn one(path: &str, message: impl Into<String>, suggestion: impl Into<String>) -> Self {
-        let suggestion = Some(suggestion.into());
-        let problem =
-            Problem { path: path.to_owned(), line: None, variable: None, message: message.into(), suggestion };
-        Self { source_name: "command line".to_owned(), problems: vec![problem] }
+        Self::of("command line", path, message, Some(suggestion.into()))
+    }
+
+    /// A source with one problem that is of no place in it.
+    pub(crate) fn of(source: &str, path: &str, message: impl Into<String>, suggestion: Option<String>) -> Self {
+        let (path, message) = (path.to_owned(), message.into());
+        let problem = Problem { path, line: None, column: None, variable: None, message, suggestion };
+        Self { source_name: source.to_owned(), problems: vec![problem] }
     }
 }
 
@@ -81,7 +118,9 @@ impl fmt::Display for BadConfig {
         for p in &self.problems {
             write!(f, "\n  ")?;
             if let Some(line) = p.line {
-                write!(f, "line {line}: ")?;
+                write!(f, "line {line}")?;
+                p.column.map_or(Ok(()), |column| write!(f, ", column {column}"))?;
+                write!(f, ": ")?;
             }
             if let Some(variable) = &p.variable {
                 write!(f, "{variable}: ")?;

@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use collect::CollectorSettings;
 use event::{Catalog, Dedup, Millis, Retention, Stream, StreamId};
-use process::{Program, RuleKind, RuleSpec};
+use notify::Target;
+use process::{Program, RuleSpec, WindowSpec};
 
 use super::EmitSettings;
 use super::access::Access;
 use super::node::Origin;
 use super::problems::Problems;
 use super::roles::Roles;
-use super::section::nearest;
-use super::typed::{Typed, TypedEmit};
-use super::typed_rule::TypedRule;
+use super::targets;
+use super::typed::{Typed, TypedDefinitions, TypedEmit};
 use super::typed_stream::{TypedDedup, TypedStream};
+use super::written::Written;
 
 const PARTITIONS: u32 = 6;
 const DEDUP_WITHIN_MS: Millis = 3_600_000;
@@ -45,31 +46,36 @@ pub(crate) struct Settings {
     pub(crate) emit: EmitSettings,
     /// All streams.
     pub(crate) catalog: Arc<Catalog>,
+    /// Whom to tell of anomalies.
+    pub(crate) alerts: Vec<Target>,
+    /// The same as documents, without what is secret.
+    pub(crate) alerts_shown: Vec<serde_json::Value>,
+    /// A number for what is not shown of each, of this process alone.
+    pub(crate) alerts_marks: Vec<u64>,
+    /// The zone of rules on hours that have none of their own.
+    pub(crate) zone: String,
     /// All rules, as written.
     pub(crate) rules: Vec<RuleSpec>,
-    /// The rules of each stream that has any, compiled.
+    /// All windows, as written.
+    pub(crate) windows: Vec<WindowSpec>,
+    /// The rules and windows of each stream that has any, compiled.
+    pub(crate) programs: Vec<(StreamId, Program)>,
+}
+
+/// The streams and what is looked for in them, checked: the parts of [`Settings`] of the same names.
+pub(crate) struct Definitions {
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) zone: String,
+    pub(crate) rules: Vec<RuleSpec>,
+    pub(crate) windows: Vec<WindowSpec>,
     pub(crate) programs: Vec<(StreamId, Program)>,
 }
 
 /// Puts the user's document over the packs and checks the whole.
 pub(crate) fn resolve(packs: Vec<Typed>, user: Typed, problems: &Problems) -> Option<Settings> {
-    let mut streams: Vec<TypedStream> = Vec::new();
-    let mut rules: Vec<TypedRule> = Vec::new();
-    for pack in packs {
-        streams.extend(pack.streams);
-        rules.extend(pack.rules);
-    }
-    for stream in user.streams {
-        match streams.iter_mut().find(|s| s.name == stream.name) {
-            Some(base) => *base = stream.over(base.clone()),
-            None => streams.push(stream),
-        }
-    }
-    twice(&user.rules, problems);
-    rules.retain(|built_in| user.rules.iter().all(|rule| rule.name != built_in.name));
-    rules.extend(user.rules);
-    let catalog = Arc::new(catalog(&streams, problems)?);
-    let programs = compile(&catalog, &rules, problems);
+    let packs = packs.into_iter().map(|pack| pack.definitions).collect();
+    let Definitions { catalog, zone, rules, windows, programs } = definitions(packs, user.definitions, problems)?;
+    let alerts = targets::check(&user.alerts, &rules, &catalog, problems);
     Some(Settings {
         listen: user.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8000))),
         admin: user.admin.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8001))),
@@ -82,10 +88,41 @@ pub(crate) fn resolve(packs: Vec<Typed>, user: Typed, problems: &Problems) -> Op
         },
         access: user.access,
         emit: emit(&user.emit),
-        rules: rules.iter().map(spec).collect(),
+        alerts,
+        alerts_marks: user.alerts.iter().map(|alert| alert.mark).collect(),
+        alerts_shown: user.alerts.into_iter().map(|alert| alert.shown).collect(),
+        zone,
+        rules,
+        windows,
         catalog,
         programs,
     })
+}
+
+/// Puts the user's streams, rules and windows over those of the packs, and compiles them.
+pub(crate) fn definitions(
+    packs: Vec<TypedDefinitions>,
+    user: TypedDefinitions,
+    problems: &Problems,
+) -> Option<Definitions> {
+    let (mut streams, mut rules, mut windows) = (Vec::new(), Vec::new(), Vec::new());
+    for pack in packs {
+        streams.extend(pack.streams);
+        rules.extend(pack.rules);
+        windows.extend(pack.windows);
+    }
+    for stream in user.streams {
+        match streams.iter_mut().find(|s: &&mut TypedStream| s.name == stream.name) {
+            Some(base) => *base = stream.over(base.clone()),
+            None => streams.push(stream),
+        }
+    }
+    let zone = user.zone.unwrap_or_else(|| "UTC".to_owned());
+    let catalog = Arc::new(catalog(&streams, problems)?);
+    let written = Written::over(rules, user.rules, windows, user.windows, &zone, problems);
+    let programs = written.compile(&catalog, problems);
+    let (rules, windows) = written.specs();
+    Some(Definitions { catalog, zone, rules, windows, programs })
 }
 
 fn emit(typed: &TypedEmit) -> EmitSettings {
@@ -97,15 +134,6 @@ fn emit(typed: &TypedEmit) -> EmitSettings {
         queue_max: typed.queue_max.map_or(base.queue_max, |n| n as usize),
         flush_every: typed.flush_every.map_or(base.flush_every, |n| n as usize),
         batch: typed.batch.map(|n| n as usize),
-    }
-}
-
-fn twice(rules: &[TypedRule], problems: &Problems) {
-    for (i, rule) in rules.iter().enumerate() {
-        if rules[..i].iter().any(|other| other.name == rule.name) {
-            let message = format!("rule `{}` is defined twice", rule.name);
-            problems.add(&rule.path, rule.origin_of("name"), message, None);
-        }
     }
 }
 
@@ -148,57 +176,4 @@ fn resolved_stream(typed: &TypedStream) -> Stream {
             size_bytes: retention.size_bytes.unwrap_or(None),
         },
     }
-}
-
-fn spec(rule: &TypedRule) -> RuleSpec {
-    RuleSpec {
-        name: rule.name.clone(),
-        stream: rule.stream.clone(),
-        when: rule.when.clone(),
-        kind: match rule.count {
-            None => RuleKind::Predicate,
-            Some((more_than, within_ms)) => RuleKind::Count { more_than, within_ms },
-        },
-        severity: rule.severity,
-        cooldown_ms: rule.cooldown_ms,
-        description: rule.description.clone(),
-        metadata: rule.metadata.clone(),
-    }
-}
-
-/// Compiles the rules stream by stream; a rule of an unknown stream is a problem of its own.
-fn compile(catalog: &Catalog, rules: &[TypedRule], problems: &Problems) -> Vec<(StreamId, Program)> {
-    let names: Vec<&str> = catalog.iter().map(|(_, s)| s.name.as_str()).filter(|n| !n.starts_with('_')).collect();
-    for rule in rules.iter().filter(|r| !names.contains(&r.stream.as_str())) {
-        let near = nearest(&rule.stream, &names);
-        let suggestion =
-            near.map_or_else(|| format!("known: {}", names.join(", ")), |near| format!("did you mean `{near}`?"));
-        let path = format!("{}.stream", rule.path);
-        problems.add(
-            &path,
-            rule.origin_of("stream"),
-            format!("there is no stream `{}`", rule.stream),
-            Some(suggestion),
-        );
-    }
-    let mut programs = Vec::new();
-    for (id, stream) in catalog.iter() {
-        let here: Vec<&TypedRule> = rules.iter().filter(|r| r.stream == stream.name).collect();
-        let specs: Vec<RuleSpec> = here.iter().map(|r| spec(r)).collect();
-        if specs.is_empty() {
-            continue;
-        }
-        match Program::compile(stream, &specs) {
-            Ok(program) => programs.push((id, program)),
-            Err(errors) => {
-                for error in errors {
-                    let rule = here.iter().find(|r| r.name == error.rule);
-                    let path = rule.map_or_else(|| error.rule.clone(), |r| format!("{}.{}", r.path, error.field));
-                    let origin = rule.map_or(&Origin::Absent, |r| r.origin_of(&error.field));
-                    problems.add(&path, origin, format!("rule `{}`: {}", error.rule, error.message), None);
-                }
-            }
-        }
-    }
-    programs
 }

@@ -12,6 +12,7 @@ use super::units;
 /// A section that is being read.
 pub(crate) struct Section<'a> {
     path: String,
+    origin: &'a Origin,
     entries: &'a [(String, Node)],
     asked: Vec<&'static str>,
     problems: &'a Problems,
@@ -36,6 +37,20 @@ impl<'a> Section<'a> {
         self.asked.push(key);
         let (_, node) = self.entries.iter().find(|(name, node)| name == key && node.value != Value::Null)?;
         Some(self.item(key, node))
+    }
+
+    /// The value of a key that must be there; `example` shows the section as it should be.
+    pub(crate) fn must(&mut self, key: &'static str, example: &str) -> Option<Item<'a>> {
+        let item = self.get(key);
+        if item.is_none() {
+            self.problems.add(&self.path, self.origin, format!("`{key}` is missing"), Some(format!("as `{example}`")));
+        }
+        item
+    }
+
+    /// Reports a problem with the section as a whole.
+    pub(crate) fn bad(&self, message: impl Into<String>, suggestion: Option<String>) {
+        self.problems.add(&self.path, self.origin, message, suggestion);
     }
 
     /// A key that a later version will know.
@@ -70,7 +85,7 @@ impl<'a> Section<'a> {
 
 /// The known word that is most like this one, when one is like it at all.
 pub(crate) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
-    let score = |k: &str| strsim::jaro_winkler(&word.to_lowercase(), k);
+    let score = |k: &str| strsim::jaro_winkler(&word.to_lowercase(), &k.to_lowercase());
     known.iter().copied().filter(|k| score(k) > 0.8).max_by(|a, b| score(a).total_cmp(&score(b)))
 }
 
@@ -85,13 +100,19 @@ impl<'a> Item<'a> {
         self.node.origin.clone()
     }
 
+    /// Its line in the file.
+    pub(crate) fn line(&self) -> Option<u64> {
+        if let Origin::At(line, _) = self.node.origin { Some(line) } else { None }
+    }
+
     /// A section of keys.
     pub(crate) fn section(&self) -> Option<Section<'a>> {
         let Value::Map(entries) = &self.node.value else {
             self.bad(format!("expected a section of keys, found {}", self.node.kind()), None);
             return None;
         };
-        Some(Section { path: self.path.clone(), entries, asked: Vec::new(), problems: self.problems })
+        let (path, origin) = (self.path.clone(), &self.node.origin);
+        Some(Section { path, origin, entries, asked: Vec::new(), problems: self.problems })
     }
 
     /// The items of a list.
@@ -143,21 +164,52 @@ impl<'a> Item<'a> {
         number
     }
 
-    /// `true` or `false`; `1` and `0` too, as environments write them.
+    /// `true` or `false`; `yes`, `on`, `1` and their opposites too, as environments write them.
     pub(crate) fn flag(&self) -> Option<bool> {
-        match &self.node.value {
-            Value::Bool(b) => Some(*b),
-            Value::Int(n @ (0 | 1)) => Some(*n == 1),
-            _ => {
-                self.bad("expected true or false", None);
-                None
-            }
+        let flag = match self.node.scalar().unwrap_or_default().to_lowercase().as_str() {
+            "true" | "yes" | "on" | "1" => Some(true),
+            "false" | "no" | "off" | "0" => Some(false),
+            _ => None,
+        };
+        if flag.is_none() {
+            self.bad("expected true or false", None);
         }
+        flag
     }
 
     /// A duration in milliseconds.
     pub(crate) fn duration(&self) -> Option<Millis> {
         self.read(units::duration, |n| format!("write a unit, as `{n}s` or `{n}ms`"))
+    }
+
+    /// A duration above 0 in milliseconds.
+    pub(crate) fn span(&self) -> Option<Millis> {
+        let ms = self.duration()?;
+        if ms == 0 {
+            self.bad("must be above 0", None);
+        }
+        (ms > 0).then_some(ms)
+    }
+
+    /// A name that is a label of metrics and a part of ids: short, and of plain letters. `what` it is the name of.
+    pub(crate) fn name(&self, what: &str) -> Option<String> {
+        let name = self.text()?;
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
+        let sound = (1..=63).contains(&name.len()) && name.bytes().all(plain);
+        if !sound {
+            self.bad(format!("{what} name `{name}` is not allowed: 1 to 63 of a-z, 0-9, `_` and `-`"), None);
+        }
+        sound.then_some(name)
+    }
+
+    /// An expression in CEL, not yet understood; there must be something.
+    pub(crate) fn expression(&self) -> Option<String> {
+        let text = self.text()?;
+        if text.trim().is_empty() {
+            self.bad("an expression is missing", None);
+            return None;
+        }
+        Some(text)
     }
 
     /// A size in bytes.

@@ -1,10 +1,11 @@
-//! The resolved configuration as a document again, which `check` accepts. It holds no secrets: keys are hashes.
+//! The resolved configuration as a document again, which `check` accepts. It holds no secrets: keys are hashes, and those
+//! of alerts are hidden.
 
 use event::{Field, FieldPath, Requirement, Stream};
-use process::{RuleKind, RuleSpec};
 use serde_json::{Map, Value, json};
 
 use super::Settings;
+use super::show_rules::{rule, window};
 use super::typed_stream::{kind_name, unit_name};
 use super::units::{duration_text, size_text};
 
@@ -38,10 +39,24 @@ pub(crate) fn show(settings: &Settings) -> Value {
         },
         "emit": emit_section,
         "streams": streams,
+        "zone": settings.zone,
         "rules": settings.rules.iter().map(rule).collect::<Vec<_>>(),
+        "windows": settings.windows.iter().map(window).collect::<Vec<_>>(),
+        "alerts": settings.alerts_shown,
     });
     if let Value::Object(document) = &mut document {
         settings.access.show(document);
+    }
+    document
+}
+
+/// The same, and a mark for what is hidden of each target of alerts: for comparing two configurations within a process.
+pub(crate) fn show_marked(settings: &Settings) -> Value {
+    let mut document = show(settings);
+    if let Some(alerts) = document["alerts"].as_array_mut() {
+        for (alert, mark) in alerts.iter_mut().zip(&settings.alerts_marks) {
+            alert["hidden"] = json!(format!("{mark:016x}"));
+        }
     }
     document
 }
@@ -98,23 +113,4 @@ fn requirement(requirement: &Requirement) -> (String, Value) {
     let value =
         if requirement.one_of.is_empty() { json!(kind_name(requirement.kind)) } else { json!(requirement.one_of) };
     (dotted(&requirement.path), value)
-}
-
-fn rule(rule: &RuleSpec) -> Value {
-    let mut out = Map::new();
-    let mut put = |key: &str, value: Value| out.insert(key.to_owned(), value);
-    put("name", json!(rule.name));
-    put("stream", json!(rule.stream));
-    put("when", json!(rule.when));
-    if let RuleKind::Count { more_than, within_ms } = rule.kind {
-        put("count", json!({ "more_than": more_than, "within": duration_text(within_ms) }));
-    }
-    put("severity", json!(rule.severity.as_str()));
-    put("cooldown", json!(duration_text(rule.cooldown_ms)));
-    put("description", json!(rule.description));
-    if !rule.metadata.is_empty() {
-        let metadata: Map<String, Value> = rule.metadata.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
-        put("metadata", Value::Object(metadata));
-    }
-    Value::Object(out)
 }

@@ -10,8 +10,11 @@ use super::node::Node;
 use super::problems::Problems;
 use super::roles::Roles;
 use super::section::{Item, Section};
+use super::typed_alert::TypedAlert;
+use super::typed_kind;
 use super::typed_rule::TypedRule;
 use super::typed_stream::{TypedStream, is_off};
+use super::typed_window::TypedWindow;
 
 /// Back ends that a later version will know, with the keys that choose them.
 const LATER_BACKENDS: [&str; 3] = ["kafka", "redis", "postgres"];
@@ -27,8 +30,18 @@ pub(crate) struct Typed {
     pub(crate) emit: TypedEmit,
     pub(crate) collect: TypedCollect,
     pub(crate) access: Access,
+    pub(crate) alerts: Vec<TypedAlert>,
+    pub(crate) definitions: TypedDefinitions,
+}
+
+/// The sections that say what streams there are and what is looked for in them.
+#[derive(Debug, Default)]
+pub(crate) struct TypedDefinitions {
+    /// The zone of rules on hours that have none of their own.
+    pub(crate) zone: Option<String>,
     pub(crate) streams: Vec<TypedStream>,
     pub(crate) rules: Vec<TypedRule>,
+    pub(crate) windows: Vec<TypedWindow>,
 }
 
 /// The section `collect`. An inner `None` is «switched off».
@@ -62,7 +75,6 @@ impl Typed {
         backend(&mut root, "log", "disk");
         backend(&mut root, "store", "sqlite");
         backend(&mut root, "cache", "memory");
-        root.later("windows");
         typed.access = Access::read(&mut root);
         if let Some(section) = root.get("emit").and_then(|i| i.section()) {
             typed.emit = TypedEmit::read(section);
@@ -70,13 +82,33 @@ impl Typed {
         if let Some(section) = root.get("collect").and_then(|i| i.section()) {
             typed.collect = TypedCollect::read(section);
         }
+        if let Some(item) = root.get("alerts") {
+            typed.alerts = item.list().iter().filter_map(TypedAlert::read).collect();
+        }
+        typed.definitions = TypedDefinitions::read(&mut root);
+        root.close();
+        typed
+    }
+}
+
+impl TypedDefinitions {
+    /// Whether nothing is written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.zone.is_none() && self.streams.is_empty() && self.rules.is_empty() && self.windows.is_empty()
+    }
+
+    /// Reads the sections of a document.
+    pub(crate) fn read(root: &mut Section<'_>) -> Self {
+        let mut typed = Self { zone: root.get("zone").and_then(|i| typed_kind::zone(&i)), ..Self::default() };
         if let Some(section) = root.get("streams").and_then(|i| i.section()) {
             typed.streams = section.all().filter_map(|(name, item)| TypedStream::read(name, &item)).collect();
         }
         if let Some(item) = root.get("rules") {
             typed.rules = item.list().iter().filter_map(TypedRule::read).collect();
         }
-        root.close();
+        if let Some(item) = root.get("windows") {
+            typed.windows = item.list().iter().filter_map(TypedWindow::read).collect();
+        }
         typed
     }
 }

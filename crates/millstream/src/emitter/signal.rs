@@ -10,9 +10,15 @@ use uuid::Uuid;
 
 const USERS: u32 = 1_000;
 /// Events between two injections on average: with the bursts, one event in a hundred is injected.
-const GAP: u32 = 463;
+const GAP: u32 = 660;
 /// Logins of one user in a row: one more than the rule of ten, and one to be sure.
 const LOGIN_BURST: usize = 12;
+/// Failed calls of one user in a row, likewise: the rule is of more than five.
+const FAILED_BURST: usize = 7;
+/// Where users log in from.
+const LOCATIONS: [&str; 4] = ["US", "EU", "ASIA", "CA"];
+/// The part of logins that may come from elsewhere than home.
+const ELSEWHERE: f64 = 0.02;
 /// Events that a duplicate may repeat.
 const RECENT: usize = 1_000;
 
@@ -48,9 +54,9 @@ enum Trigger {
 pub(crate) struct Generator {
     rng: Rng,
     mix: Mix,
-    /// The user of a login burst, and how many logins it still has.
-    burst: (u32, usize),
-    /// Events until the next injection, and which of the three it is: in turn, so that a short run has each.
+    /// What comes in a row, of which user, and how many of it are still to come.
+    burst: (Trigger, u32, usize),
+    /// Events until the next injection, and which of the three it is: in turn, so that a run of 3000 events has each.
     until_injection: u32,
     injections: usize,
     recent: VecDeque<(Uuid, Box<[u8]>)>,
@@ -60,8 +66,8 @@ impl Generator {
     /// A generator; the same seed and mix give the same signals at the same times.
     pub(crate) fn new(seed: u64, mix: Mix) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let (until_injection, recent) = (rng.u32(1..2 * GAP), VecDeque::with_capacity(RECENT));
-        Self { rng, mix, burst: (0, 0), until_injection, injections: 0, recent }
+        let (until_injection, recent) = (rng.u32(GAP / 2..GAP * 3 / 2), VecDeque::with_capacity(RECENT));
+        Self { rng, mix, burst: (Trigger::HighFrequency, 0, 0), until_injection, injections: 0, recent }
     }
 
     /// Appends one signal as a line of JSON; gives its id.
@@ -101,23 +107,23 @@ impl Generator {
 
     /// The next type, its user, and whether it is meant to raise an anomaly.
     fn choose(&mut self, now: Millis) -> (Kind, Option<Trigger>, u32) {
-        if self.burst.1 > 0 {
-            self.burst.1 -= 1;
-            return (Kind::Login, Some(Trigger::HighFrequency), self.burst.0);
+        let (trigger, user, left) = self.burst;
+        if left > 0 {
+            self.burst.2 -= 1;
+            return (trigger.kind(), Some(trigger), user);
         }
         let user = self.rng.u32(1..=USERS);
         self.until_injection -= 1;
         if self.until_injection == 0 {
-            self.until_injection = self.rng.u32(1..2 * GAP);
+            self.until_injection = self.rng.u32(GAP / 2..GAP * 3 / 2);
             self.injections += 1;
-            return match self.injections % 3 {
-                1 => {
-                    self.burst = (user, LOGIN_BURST - 1);
-                    (Kind::Login, Some(Trigger::HighFrequency), user)
-                }
-                2 => (Kind::Purchase, Some(Trigger::HighValue), user),
-                _ => (Kind::ApiCall, Some(Trigger::FailedRequest), user),
+            let (trigger, length) = match self.injections % 3 {
+                1 => (Trigger::HighFrequency, LOGIN_BURST),
+                2 => (Trigger::HighValue, 1),
+                _ => (Trigger::FailedRequest, FAILED_BURST),
             };
+            self.burst = (trigger, user, length - 1);
+            return (trigger.kind(), Some(trigger), user);
         }
         let hour = now.div_euclid(3_600_000).rem_euclid(24);
         let trigger = (hour == 3 && self.rng.f64() < 0.10).then_some(Trigger::UnusualTime);
@@ -167,15 +173,18 @@ impl Generator {
                     rng.u32(1_024..=1_048_576),
                 ),
             ),
-            Kind::Login => put(
-                out,
-                format_args!(
-                    r#""login_method":"{}","success":{},"location":"{}""#,
-                    one(rng, &["password", "oauth", "sso"]),
-                    rng.f64() < 0.8,
-                    one(rng, &["US", "EU", "ASIA", "CA"]),
-                ),
-            ),
+            Kind::Login => {
+                let home = LOCATIONS[user as usize % LOCATIONS.len()];
+                let location = if rng.f64() < ELSEWHERE { one(rng, &LOCATIONS) } else { home };
+                put(
+                    out,
+                    format_args!(
+                        r#""login_method":"{}","success":{},"location":"{location}""#,
+                        one(rng, &["password", "oauth", "sso"]),
+                        rng.f64() < 0.8,
+                    ),
+                );
+            }
             Kind::Purchase => purchase(rng, trigger == Some(Trigger::HighValue), out),
         }
         if let Some(trigger) = trigger {
@@ -230,6 +239,15 @@ impl Kind {
 }
 
 impl Trigger {
+    /// The type of what is injected; what is unusual at night is of any.
+    fn kind(self) -> Kind {
+        match self {
+            Self::HighFrequency => Kind::Login,
+            Self::HighValue => Kind::Purchase,
+            Self::FailedRequest | Self::UnusualTime => Kind::ApiCall,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::HighFrequency => "high_frequency",

@@ -41,19 +41,34 @@ fn types_come_in_their_weights_and_one_in_a_hundred_is_injected() {
 #[test]
 fn injected_anomalies_are_real() {
     let signals = signals(100_000, Mix::default(), NOON);
-    let mut bursts: HashMap<u64, usize> = HashMap::new();
+    let (mut bursts, mut failures): (HashMap<u64, usize>, HashMap<u64, usize>) = Default::default();
     for signal in &signals {
         let payload = &signal["payload"];
         match payload["anomaly_trigger"].as_str() {
             Some("high_value") => assert!((1500.0..=5000.0).contains(&payload["amount"].as_f64().unwrap())),
-            Some("failed_request") => assert!([401, 403, 500].contains(&payload["status_code"].as_u64().unwrap())),
+            Some("failed_request") => {
+                assert!([401, 403, 500].contains(&payload["status_code"].as_u64().unwrap()));
+                *failures.entry(signal["user_id"].as_u64().unwrap()).or_default() += 1;
+            }
             Some("high_frequency") => *bursts.entry(signal["user_id"].as_u64().unwrap()).or_default() += 1,
             Some(other) => panic!("{other} at noon"),
             None => {}
         }
     }
-    assert!(!bursts.is_empty());
+    assert!(!bursts.is_empty() && !failures.is_empty());
     assert!(bursts.values().filter(|n| **n > 10).count() >= bursts.len() - 1, "only the last burst may be cut");
+    assert!(failures.values().filter(|n| **n > 5).count() >= failures.len() - 1, "only the last burst may be cut");
+}
+
+#[test]
+fn users_log_in_from_home_and_now_and_then_from_elsewhere() {
+    let logins: Vec<Value> =
+        signals(100_000, Mix::default(), NOON).into_iter().filter(|s| s["type"] == "login").collect();
+    let away = share(&logins, |s| {
+        let home = LOCATIONS[s["user_id"].as_u64().unwrap() as usize % LOCATIONS.len()];
+        s["payload"]["location"] != home
+    });
+    assert!((0.005..0.03).contains(&away), "{away}");
 }
 
 #[test]

@@ -18,7 +18,9 @@ pub(crate) fn blocks(text: &str, language: &str) -> Vec<String> {
 
 #[test]
 fn sample_configurations_pass_check() {
-    for (name, blocks_min) in [("docs/configuration.md", 1), ("docs/access.md", 4), ("README.md", 2)] {
+    for (name, blocks_min) in
+        [("docs/configuration.md", 1), ("docs/rules.md", 1), ("docs/access.md", 4), ("README.md", 2)]
+    {
         let samples = blocks(&document(name), "yaml");
         assert!(samples.len() >= blocks_min, "{name} has no sample");
         for sample in samples {
@@ -41,8 +43,11 @@ fn every_verb_is_in_the_document_of_the_command_line() {
         "check",
         "config show",
         "key",
+        "dlq ls",
+        "replay",
         "log inspect",
         "log verify",
+        "test FILE",
         "verify",
         "bench",
         "completions",
@@ -84,7 +89,7 @@ fn the_tour_of_the_readme_runs_as_it_stands_there() {
 #[test]
 fn documents_name_files_that_are_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    for name in ["docs/cli.md", "docs/configuration.md"] {
+    for name in ["docs/cli.md", "docs/configuration.md", "docs/rules.md", "docs/failures.md"] {
         for target in document(name).split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             if target.starts_with("http") || target.starts_with('#') {
                 continue;

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on may panic")]
 
+mod alerts;
+mod alerts_tls;
 mod attacks;
 mod bad_input;
 mod clients;
@@ -11,14 +13,22 @@ mod command_line;
 mod configuration;
 mod damage;
 mod demo;
+mod dlq;
 mod docs;
 mod drain;
 mod grpc;
 mod http;
 mod kill;
 mod octokit;
+mod outage;
+mod poison;
 mod product;
+mod receiver;
+mod replay;
 mod roles;
 mod schemathesis;
+mod shadow;
+mod signals;
 mod tenants;
 mod tls;
+mod trial;

@@ -78,6 +78,13 @@ impl Product {
         Self::spawn(command(dir), listen, more)
     }
 
+    /// The same with a variable of the environment.
+    pub(crate) fn start_with_variable(dir: &Path, name: &str, value: &Path) -> Self {
+        let mut command = command(dir);
+        command.env(name, value);
+        Self::spawn(command, "127.0.0.1:0", &[])
+    }
+
     /// The same where a process may have only so many files open.
     pub(crate) fn start_with_files(dir: &Path, files: u32) -> Self {
         let mut shell = clean("sh", dir);

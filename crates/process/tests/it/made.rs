@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use event::{
-    Anomaly, Batch, Block, BlockBuilder, Draft, Field, FieldPath, Millis, NO_TIME, Retention, Severity, Span, Stream,
-    StreamId, headers,
+    Anomaly, Batch, Block, BlockBuilder, Draft, Field, FieldPath, Millis, Retention, Severity, Span, Stream, StreamId,
+    headers,
 };
-use process::{Program, RuleKind, RuleSpec, State};
+use process::{Output, Program, RuleKind, RuleSpec, State};
 
 pub(crate) fn field(path: &str) -> Option<Field> {
     Some(Field { path: FieldPath::parse(path).unwrap(), required: false })
@@ -40,7 +40,7 @@ pub(crate) fn rule(name: &str, when: &str, kind: RuleKind, cooldown_ms: Millis) 
 }
 
 pub(crate) fn high_frequency_login() -> RuleSpec {
-    let kind = RuleKind::Count { more_than: 10, within_ms: 60_000 };
+    let kind = RuleKind::Count { at_least: 11, within_ms: 60_000, sum: String::new() };
     RuleSpec {
         description: "user {user_id} logged in {count} times within {within}".to_owned(),
         metadata: vec![
@@ -74,8 +74,16 @@ pub(crate) fn made(key: &str, kind: &str, time: Millis, data: &str) -> Made {
     Made { tenant: "", key: key.to_owned(), kind: kind.to_owned(), time, data: data.to_owned() }
 }
 
+/// Later than all times of tests.
+pub(crate) const RECEIVED: Millis = 1 << 50;
+
 /// Records as one block of partition 2 whose first offset is `base`.
 pub(crate) fn block(base: u64, records: &[Made]) -> Block {
+    block_of(base, RECEIVED, records)
+}
+
+/// The same, appended at a time.
+pub(crate) fn block_of(base: u64, received_at: Millis, records: &[Made]) -> Block {
     let mut text = String::new();
     let places: Vec<_> = records
         .iter()
@@ -99,15 +107,38 @@ pub(crate) fn block(base: u64, records: &[Made]) -> Block {
         builder.push(&batch, &draft);
     }
     let body = builder.body().to_vec();
-    Block::parse(StreamId(0), 2, base, NO_TIME + 1, records.len(), body.into()).unwrap()
+    Block::parse(StreamId(0), 2, base, received_at, records.len(), body.into()).unwrap()
 }
 
 pub(crate) fn compile(rules: &[RuleSpec]) -> Program {
-    Program::compile(&signals(), rules).unwrap()
+    Program::compile(&signals(), rules, &[]).unwrap()
 }
 
 pub(crate) fn run(program: &Program, state: &mut State, records: &[Made]) -> Vec<Anomaly> {
-    let mut out = Vec::new();
-    program.run(state, &block(0, records), &mut out);
-    out
+    run_from(program, state, 0, records)
+}
+
+pub(crate) fn run_from(program: &Program, state: &mut State, base: u64, records: &[Made]) -> Vec<Anomaly> {
+    let mut out = Output::default();
+    program.run(state, &block(base, records), &mut out);
+    out.anomalies
+}
+
+pub(crate) fn encoded(program: &Program, state: &State) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    program.encode(state, &mut bytes);
+    bytes
+}
+
+/// The state after it was written down and read back by the same program.
+pub(crate) fn restarted(program: &Program, state: &State) -> State {
+    let restored = program.decode(&encoded(program, state)).unwrap();
+    assert!(restored.missing.is_empty(), "{:?}", restored.missing);
+    restored.state
+}
+
+/// What one rule says of each record of a key, as `time: description; metadata`.
+pub(crate) fn said(spec: RuleSpec, records: &[Made]) -> Vec<String> {
+    let found = run(&compile(&[spec]), &mut State::default(), records);
+    found.iter().map(|a| format!("{}: {}; {}", a.time, a.description, a.metadata)).collect()
 }

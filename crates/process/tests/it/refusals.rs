@@ -6,7 +6,7 @@ use process::{Program, RuleError, RuleKind, RuleSpec};
 use crate::made::{high_frequency_login, rule, signals};
 
 fn errors(stream: &Stream, rules: &[RuleSpec]) -> Vec<RuleError> {
-    Program::compile(stream, rules).map(|_| ()).unwrap_err()
+    Program::compile(stream, rules, &[]).map(|_| ()).unwrap_err()
 }
 
 /// The condition must be refused at this place, for a reason with these words.
@@ -48,9 +48,9 @@ fn a_condition_that_is_never_true_is_refused() {
 
 #[test]
 fn numbers_out_of_range_and_names_used_twice_are_refused_all_at_once() {
-    let count = |more_than, within_ms| RuleKind::Count { more_than, within_ms };
+    let count = |at_least, within_ms| RuleKind::Count { at_least, within_ms, sum: String::new() };
     let rules = [
-        rule("a", "", count(10_000, 1), 0),
+        rule("a", "", count(10_001, 1), 0),
         rule("b", "", count(1, 0), -1),
         rule("b", "", RuleKind::Predicate, 0),
         rule("c", "oops(", RuleKind::Predicate, 0),
@@ -60,7 +60,7 @@ fn numbers_out_of_range_and_names_used_twice_are_refused_all_at_once() {
     let found = errors(&signals(), &rules);
     let places: Vec<_> = found.iter().map(|e| (e.rule.as_str(), e.field.as_str())).collect();
     let expected = [
-        ("a", "count.more_than"),
+        ("a", "count.at_least"),
         ("b", "cooldown"),
         ("b", "count.within"),
         ("b", "name"),
@@ -76,13 +76,53 @@ fn numbers_out_of_range_and_names_used_twice_are_refused_all_at_once() {
 fn counting_needs_a_key_or_one_partition() {
     let keyless = Stream { key: None, ..signals() };
     assert_eq!(errors(&keyless, &[high_frequency_login()])[0].field, "count");
-    assert!(Program::compile(&Stream { partitions: 1, ..keyless }, &[high_frequency_login()]).is_ok());
+    let absence = rule("r", "", RuleKind::Absence { after_ms: 5 }, 0);
+    assert_eq!(errors(&keyless, &[absence])[0].field, "absence");
+    assert!(Program::compile(&Stream { partitions: 1, ..keyless }, &[high_frequency_login()], &[]).is_ok());
+}
+
+#[test]
+fn every_kind_tells_which_of_its_fields_is_wrong() {
+    let text = str::to_owned;
+    let streak = |length, unless: &str| RuleKind::Streak { length, unless: text(unless) };
+    let novel = |value: &str, warm_up| RuleKind::Novel { value: text(value), warm_up };
+    let hours = |from_minute, to_minute, zone: &str| RuleKind::Hours { from_minute, to_minute, zone: text(zone) };
+    let deviation = |of: &str, z, span, warm_up| RuleKind::Deviation { of: text(of), z, span, warm_up };
+    let sequence = |then: &str, within_ms| RuleKind::Sequence { then: text(then), within_ms };
+    let sum = |sum: &str| RuleKind::Count { at_least: 1, within_ms: 1, sum: text(sum) };
+    let check = |kind: RuleKind, field: &str, words: &str| {
+        let found = errors(&signals(), &[rule("r", "", kind.clone(), 0)]);
+        let [error] = &found[..] else { panic!("{kind:?}: {found:?}") };
+        assert_eq!(error.field, field, "{kind:?}");
+        assert!(error.message.contains(words), "{error}");
+    };
+    check(sum("f(1)"), "count.sum", "column 2");
+    check(streak(0, "ok"), "streak.length", "at least 1");
+    check(streak(1, " "), "streak.unless", "must not be empty");
+    check(streak(1, "true && 1"), "streak.unless", "column 9: true or false is expected");
+    check(streak(1, "1"), "streak.unless", "never true or false");
+    check(novel("", 1), "novel.value", "must not be empty");
+    check(novel("a[0]", 1), "novel.value", "`a[b]`");
+    check(novel("a", 0), "novel.warm_up", "at least 1");
+    check(hours(1_440, 5, "UTC"), "hours.from", "before 24:00");
+    check(hours(0, 1_441, "UTC"), "hours.to", "24:00 at the latest");
+    check(hours(5, 5, "UTC"), "hours.to", "not be the same");
+    check(hours(5, 6, "Europe/Berln"), "hours.zone", "did you mean `Europe/Berlin`?");
+    check(deviation("", 1.0, 2, 2), "deviation.of", "must not be empty");
+    check(deviation("a", 0.0, 2, 2), "deviation.z", "above 0");
+    check(deviation("a", f64::NAN, 2, 2), "deviation.z", "above 0");
+    check(deviation("a", 1.0, 1, 2), "deviation.span", "at least 2");
+    check(deviation("a", 1.0, 2, 1), "deviation.warm_up", "at least 2");
+    check(RuleKind::Absence { after_ms: 0 }, "absence.after", "above 0");
+    check(sequence("", 1), "sequence.then", "must not be empty");
+    check(sequence("x ==", 1), "sequence.then", "not CEL");
+    check(sequence("ok", 0), "sequence.within", "above 0");
 }
 
 #[test]
 fn rules_of_other_streams_are_passed_over() {
     let other = RuleSpec { stream: "other".to_owned(), when: "nonsense(".to_owned(), ..high_frequency_login() };
-    let program = Program::compile(&signals(), &[other, high_frequency_login()]).unwrap();
+    let program = Program::compile(&signals(), &[other, high_frequency_login()], &[]).unwrap();
     assert_eq!(program.rules().collect::<Vec<_>>(), [("high_frequency_login", true)]);
 }
 

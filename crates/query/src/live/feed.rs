@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use store::query::AnomalyQuery;
+use store::query::{AnomalyQuery, WindowQuery};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::MissedTickBehavior;
 
-use super::frame::{Counts, Frame};
+use super::frame::{Counts, Frame, LatestRows, TOPICS};
 use crate::Live;
 use crate::Query;
 use crate::desk::{Desk, to_json};
@@ -18,6 +18,7 @@ use crate::error::QueryError;
 use crate::rows::Anomaly;
 use crate::scope::Scope;
 use crate::shares::Shares;
+use crate::windows::Window;
 
 const TICK: Duration = Duration::from_secs(1);
 /// Live streams open at once: each holds a connection.
@@ -26,7 +27,7 @@ const SUBSCRIBERS_MAX: usize = 256;
 const TENANT_SUBSCRIBERS_MAX: usize = 16;
 /// Seconds that a page sees when it opens.
 const HISTORY_MAX: usize = 300;
-/// Anomalies in a frame.
+/// Anomalies in a frame, and windows.
 const LATEST_MAX: usize = 20;
 
 /// The frames, for those who subscribe.
@@ -94,7 +95,7 @@ impl Feed {
 
     fn publish(&self, frame: Frame) {
         if let (Some(rates), Some(lag)) = (&frame.rates, &frame.lag) {
-            let Counts { accepted, duplicates, rejected, stored, dead_letters, anomalies } = *rates;
+            let Counts { accepted, duplicates, rejected, stored, dead_letters, anomalies, .. } = *rates;
             let mut rows = self.history.lock().unwrap_or_else(PoisonError::into_inner);
             if rows.len() == HISTORY_MAX {
                 rows.pop_front();
@@ -124,7 +125,7 @@ async fn run(desk: Weak<Desk>) {
     // After a pause of the machine one frame is enough.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut before: Option<(Counts<u64>, Duration)> = None;
-    let mut latest = Latest::default();
+    let mut latest = Latest::of(Scope::all(), &TOPICS);
     loop {
         ticks.tick().await;
         let Some(desk) = desk.upgrade() else { return };
@@ -139,38 +140,62 @@ async fn run(desk: Weak<Desk>) {
 
 async fn frame(desk: &Desk, live: Live, rates: Counts<f64>, latest: &mut Latest) -> Frame {
     let time = desk.query.clock.now();
-    let status = desk.probe(|query| Ok(query.log.status())).await.unwrap_or_default();
-    let anomalies = latest.read(desk, Counts::of(&live).anomalies).await;
-    Frame::new(time, live, rates, &status, anomalies)
+    let (status, counts) = (desk.probe(|query| Ok(query.log.status())).await.unwrap_or_default(), Counts::of(&live));
+    if desk.feed.frames.receiver_count() == 0 {
+        // Nobody looks, so nothing is read; and whoever comes next shall not see an old list first.
+        *latest = Latest::of(Scope::all(), &[]);
+    } else if !latest.wanted {
+        *latest = Latest::of(Scope::all(), &TOPICS);
+    }
+    let rows = latest.read(desk, counts.yielded(live.windows)).await.clone();
+    Frame::new(time, live, rates, &status, rows)
 }
 
-/// The latest anomalies, read again only when there are new ones and somebody looks.
-#[derive(Default)]
-struct Latest {
-    as_of: Option<u64>,
-    rows: Option<Box<RawValue>>,
+/// The latest rows that somebody may see, read again only when there are new ones.
+pub(super) struct Latest {
+    scope: Scope,
+    wanted: bool,
+    as_of: Option<(u64, u64)>,
+    rows: LatestRows,
 }
 
 impl Latest {
-    async fn read(&mut self, desk: &Desk, total: u64) -> Box<RawValue> {
-        if desk.feed.frames.receiver_count() == 0 {
-            // Whoever comes next shall not see an old list first.
-            *self = Self::default();
-        } else if self.as_of != Some(total) {
-            match desk.probe(|query| latest(query, &Scope::all())).await {
-                Ok(rows) => (self.as_of, self.rows) = (Some(total), Some(rows)),
-                Err(error) => tracing::debug!(%error, "the latest anomalies could not be read; shown as they were"),
+    /// Those for a caller who wants to see these topics.
+    pub(super) fn of(scope: Scope, topics: &[&str]) -> Self {
+        let wanted = ["anomalies", "windows"].iter().any(|topic| topics.contains(topic));
+        Self { scope, wanted, as_of: None, rows: LatestRows::default() }
+    }
+
+    /// As of so many changes in all, see [`Counts::yielded`].
+    pub(super) async fn read(&mut self, desk: &Desk, total: (u64, u64)) -> &LatestRows {
+        if self.wanted && self.as_of != Some(total) {
+            let scope = self.scope.clone();
+            let read = move |query: &Query| latest(query, &scope);
+            // The ticker has a turn that slow queries do not take; a tenant has its own.
+            let rows = match self.scope.as_deref() {
+                None => desk.probe(read).await,
+                Some(_) => desk.read(&self.scope, read).await,
+            };
+            match rows {
+                Ok(rows) => (self.as_of, self.rows) = (Some(total), rows),
+                Err(error) => tracing::debug!(%error, "the latest rows could not be read; shown as they were"),
             }
         }
-        self.rows.clone().unwrap_or_else(|| RawValue::NULL.to_owned())
+        &self.rows
     }
 }
 
-/// The latest anomalies that may be seen, as JSON.
-pub(super) fn latest(query: &Query, scope: &Scope) -> Result<Box<RawValue>, QueryError> {
+fn latest(query: &Query, scope: &Scope) -> Result<LatestRows, QueryError> {
     let asked = AnomalyQuery { tenant: scope.tenant(), limit: LATEST_MAX, ..AnomalyQuery::default() };
     let page = query.store.anomalies(&asked)?;
-    let rows: Vec<Anomaly<'_>> = page.rows.iter().map(|row| Anomaly::new(row).without_data()).collect();
-    let text = String::from_utf8(to_json(&rows)?).unwrap_or_default();
+    let anomalies: Vec<Anomaly<'_>> = page.rows.iter().map(|row| Anomaly::new(row).without_data()).collect();
+    let asked = WindowQuery { tenant: scope.tenant(), limit: LATEST_MAX, ..WindowQuery::default() };
+    let page = query.store.windows(&asked)?;
+    let windows: Vec<Window<'_>> = page.rows.iter().map(Window::new).collect();
+    Ok(LatestRows { anomalies: raw(&anomalies)?, windows: raw(&windows)? })
+}
+
+fn raw<T: Serialize>(rows: &T) -> Result<Box<RawValue>, QueryError> {
+    let text = String::from_utf8(to_json(rows)?).unwrap_or_default();
     RawValue::from_string(text).map_err(|error| QueryError::Internal(error.to_string()))
 }

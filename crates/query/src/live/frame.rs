@@ -4,13 +4,15 @@ use event::{Millis, limits};
 use log::LogStatus;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::Live;
 use crate::rows::counts;
 
 /// What a subscriber can ask for.
-pub(super) const TOPICS: [&str; 7] = ["rates", "lag", "latency", "log", "pressure", "anomalies", "history"];
+pub(super) const TOPICS: [&str; 9] =
+    ["rates", "lag", "latency", "log", "pressure", "breakers", "anomalies", "windows", "history"];
 
 /// One second of figures. A topic that was not asked for is absent.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -35,6 +37,12 @@ pub(crate) struct Frame {
     pressure: Option<Pressure>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) anomalies: Option<Anomalies>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) windows: Option<Windows>,
+    /// The circuit breakers by target: `closed`, `half-open` or `open`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
+    breakers: Option<Map<String, Value>>,
     /// Whether the process shuts down and no frame follows.
     #[serde(skip)]
     pub(super) last: bool,
@@ -55,6 +63,10 @@ pub(super) struct Counts<T> {
     pub(super) dead_letters: T,
     /// Anomalies raised.
     pub(super) anomalies: T,
+    /// Came after their window was closed.
+    pub(super) late: T,
+    /// Dead letters given up for good.
+    pub(super) quarantined: T,
 }
 
 /// Work that waits for the engine.
@@ -106,29 +118,55 @@ pub(super) struct Anomalies {
     latest: Box<RawValue>,
 }
 
+/// Windows of this process.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct Windows {
+    /// Closed since the start; corrections do not count.
+    pub(super) closed: u64,
+    /// The latest in the store, newest start first, as in `/v1/windows`.
+    #[schema(value_type = Vec<Object>)]
+    latest: Box<RawValue>,
+}
+
+/// The latest rows of the store that a frame shows, as JSON.
+#[derive(Clone, Debug)]
+pub(super) struct LatestRows {
+    pub(super) anomalies: Box<RawValue>,
+    pub(super) windows: Box<RawValue>,
+}
+
+impl Default for LatestRows {
+    fn default() -> Self {
+        Self { anomalies: RawValue::NULL.to_owned(), windows: RawValue::NULL.to_owned() }
+    }
+}
+
 /// One second as a caller with a tenant sees it: no figures of the process.
 #[derive(Serialize)]
 pub(super) struct OwnFrame<'a> {
     time: Millis,
     #[serde(skip_serializing_if = "Option::is_none")]
-    anomalies: Option<OwnAnomalies<'a>>,
+    anomalies: Option<Own<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    windows: Option<Own<'a>>,
 }
 
 #[derive(Serialize)]
-struct OwnAnomalies<'a> {
+struct Own<'a> {
     latest: &'a RawValue,
 }
 
 impl OwnFrame<'_> {
-    /// As JSON; with the latest anomalies of the tenant, if they are wanted.
-    pub(super) fn text(time: Millis, latest: Option<&RawValue>) -> String {
-        let frame = OwnFrame { time, anomalies: latest.map(|latest| OwnAnomalies { latest }) };
-        serde_json::to_string(&frame).unwrap_or_default()
+    /// As JSON; with what of the tenant's latest rows is wanted.
+    pub(super) fn text(time: Millis, latest: &LatestRows, topics: &[&str]) -> String {
+        let own = |topic, latest| topics.contains(&topic).then_some(Own { latest });
+        let (anomalies, windows) = (own("anomalies", &*latest.anomalies), own("windows", &*latest.windows));
+        serde_json::to_string(&OwnFrame { time, anomalies, windows }).unwrap_or_default()
     }
 }
 
 impl Frame {
-    pub(super) fn new(time: Millis, live: Live, rates: Counts<f64>, status: &LogStatus, latest: Box<RawValue>) -> Self {
+    pub(super) fn new(time: Millis, live: Live, rates: Counts<f64>, status: &LogStatus, latest: LatestRows) -> Self {
         // Three decimals of a millisecond are what a clock can tell.
         let round = |ms: f64| (ms * 1000.0).round() / 1000.0;
         let percentiles = |(p50, p99): (f64, f64)| Percentiles { p50: round(p50), p99: round(p99) };
@@ -146,13 +184,16 @@ impl Frame {
                 queue_bytes_max: limits::APPEND_QUEUE_BYTES,
             }),
             last: live.draining,
-            anomalies: Some(Anomalies { by_rule: live.anomalies, latest }),
+            anomalies: Some(Anomalies { by_rule: live.anomalies, latest: latest.anomalies }),
+            windows: Some(Windows { closed: live.windows, latest: latest.windows }),
+            breakers: Some(live.breakers.into_iter().map(|(target, state)| (target, state.into())).collect()),
         }
     }
 
-    /// How many anomalies were raised since the process started.
-    pub(super) fn anomalies_raised(&self) -> u64 {
-        self.totals.map_or(0, |totals| totals.anomalies)
+    /// See [`Counts::yielded`].
+    pub(super) fn yielded(&self) -> (u64, u64) {
+        let closed = self.windows.as_ref().map_or(0, |windows| windows.closed);
+        self.totals.unwrap_or_default().yielded(closed)
     }
 
     /// The frame as JSON, with these topics only.
@@ -166,7 +207,9 @@ impl Frame {
         part.latency = part.latency.filter(|_| asked("latency"));
         part.log = part.log.filter(|_| asked("log"));
         part.pressure = part.pressure.filter(|_| asked("pressure"));
+        part.breakers = part.breakers.filter(|_| asked("breakers"));
         part.anomalies = part.anomalies.filter(|_| asked("anomalies"));
+        part.windows = part.windows.filter(|_| asked("windows"));
         serde_json::to_string(&part).unwrap_or_default()
     }
 }
@@ -180,7 +223,14 @@ impl Counts<u64> {
             stored: live.stored,
             dead_letters: live.dead_letters,
             anomalies: live.anomalies.iter().map(|(_, count)| count).sum(),
+            late: live.late,
+            quarantined: live.quarantined,
         }
+    }
+
+    /// Anomalies, and changes of windows, late ones included: when either grows, there are new rows to show.
+    pub(super) fn yielded(self, closed: u64) -> (u64, u64) {
+        (self.anomalies, closed.saturating_add(self.late))
     }
 
     /// The difference to an earlier moment, a second. A count that went back counts as standing still.
@@ -197,6 +247,8 @@ impl Counts<u64> {
             stored: rate(self.stored, before.stored),
             dead_letters: rate(self.dead_letters, before.dead_letters),
             anomalies: rate(self.anomalies, before.anomalies),
+            late: rate(self.late, before.late),
+            quarantined: rate(self.quarantined, before.quarantined),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `GET /v1/live`: figures and the latest anomalies each second, as server-sent events.
+//! `GET /v1/live`: figures, the latest anomalies and windows each second, as server-sent events.
 //!
 //! One ticker makes one frame a second for everybody; a subscriber that reads slowly misses frames, it holds up
 //! nothing. The ticker also keeps the last minutes, so that a page that opens has its chart at once.
@@ -15,22 +15,22 @@ use axum::http::{HeaderValue, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream};
-use serde_json::value::RawValue;
 
 use crate::desk::Desk;
 use crate::error::QueryError;
 use crate::params::{Params, list};
 use crate::scope::Scope;
 pub(crate) use feed::{Feed, start};
-use feed::{Seat, latest};
+use feed::{Latest, Seat};
 use frame::{Frame, OwnFrame, TOPICS};
 
-/// Live figures, one JSON object a second: `rates`, `lag`, `latency`, `log`, `pressure`, `anomalies`. The first event is
-/// named `history` and holds the last minutes. With a tenant's key there are its own anomalies and no other topic.
+/// Live figures, one JSON object a second: `rates`, `lag`, `latency`, `log`, `pressure`, `breakers`, `anomalies`, `windows`.
+/// The first event is named `history` and holds the last minutes. With a tenant's key there are its own anomalies and
+/// windows, and no other topic.
 #[utoipa::path(
     get, path = "/v1/live", tag = "query",
     params(("topics" = Option<String>, Query,
-        description = "a part of `rates,lag,latency,log,pressure,anomalies,history`, with commas; all when absent")),
+        description = "a part of `rates,lag,latency,log,pressure,breakers,anomalies,windows,history`, with commas; all when absent")),
     responses(
         (status = 200, content_type = "text/event-stream", body = Frame),
         (status = 422, body = api::ErrorBody, description = "an unknown topic or parameter"),
@@ -45,7 +45,7 @@ pub(crate) async fn live(State(desk): State<Arc<Desk>>, caller: Caller, params: 
         return Err(ApiError::too_many("as many live streams as this process serves are open; try again later", 5));
     };
     let mut response = if scope.as_deref().is_some() {
-        Sse::new(own_frames_of(desk, scope, seat, &topics)).keep_alive(KeepAlive::default()).into_response()
+        Sse::new(own_frames_of(desk, scope, seat, topics)).keep_alive(KeepAlive::default()).into_response()
     } else {
         let history = topics.contains(&"history").then(|| desk.feed.history());
         let first = history.map(|rows| Ok(Event::default().event("history").data(rows)));
@@ -84,27 +84,19 @@ fn frames_of(seat: Seat, topics: Vec<&'static str>) -> impl Stream<Item = Item> 
     })
 }
 
-/// The same for a caller with a tenant: its own latest anomalies, read again when any were raised.
+/// The same for a caller with a tenant: its own latest rows, read again when anybody has new ones.
 fn own_frames_of(
     desk: Arc<Desk>,
     scope: Scope,
     seat: Seat,
-    topics: &[&'static str],
+    topics: Vec<&'static str>,
 ) -> impl Stream<Item = Item> + use<> {
-    let wanted = topics.contains(&"anomalies");
-    let (as_of, rows) = (None, RawValue::NULL.to_owned());
-    stream::unfold(Some((desk, scope, seat, as_of, rows)), move |state| async move {
-        let (desk, scope, mut seat, mut as_of, mut rows) = state?;
+    let latest = Latest::of(scope, &topics);
+    stream::unfold(Some((desk, seat, latest, topics)), move |state| async move {
+        let (desk, mut seat, mut latest, topics) = state?;
         let frame = seat.next().await?;
-        let raised = Some(frame.anomalies_raised());
-        if wanted && as_of != raised {
-            let asked = scope.clone();
-            match desk.read(&scope, move |query| latest(query, &asked)).await {
-                Ok(read) => (as_of, rows) = (raised, read),
-                Err(error) => tracing::debug!(%error, "the latest anomalies could not be read; shown as they were"),
-            }
-        }
-        let event = Event::default().data(OwnFrame::text(frame.time, wanted.then_some(&*rows)));
-        Some((Ok(event), (!frame.last).then_some((desk, scope, seat, as_of, rows))))
+        let rows = latest.read(&desk, frame.yielded()).await;
+        let event = Event::default().data(OwnFrame::text(frame.time, rows, &topics));
+        Some((Ok(event), (!frame.last).then_some((desk, seat, latest, topics))))
     })
 }

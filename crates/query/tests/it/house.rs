@@ -9,9 +9,10 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
+use event::measure::Measure;
 use event::{
-    Ack, Anomaly, Batch, Block, Catalog, Dedup, Draft, Field, FieldPath, Position, Retention, Severity, Span, Stream,
-    headers,
+    Ack, Alert, Anomaly, Batch, Block, Catalog, Classification, DeadLetter, Dedup, Draft, Field, FieldPath,
+    LetterStatus, Position, Retention, Severity, Span, Stage, Stream, WindowDelta, WindowId, headers,
 };
 use http_body_util::BodyExt;
 use log::clock::ManualClock;
@@ -20,6 +21,7 @@ use log::faulty::FaultyDisk;
 use log::{Append, Log};
 use query::{Live, Query, Ready};
 use serde_json::Value;
+use store::query::EventRow;
 use store::sqlite::{SqliteSettings, SqliteStore};
 use store::{Commit, Move, Store};
 use tempfile::TempDir;
@@ -38,6 +40,8 @@ pub(crate) struct Sent {
     pub(crate) data: Vec<u8>,
     pub(crate) content_type: Option<&'static str>,
     pub(crate) tenant: &'static str,
+    /// The dead letter that it is the replay of.
+    pub(crate) replay_of: &'static str,
 }
 
 impl Sent {
@@ -125,6 +129,8 @@ impl House {
             log: self.log.clone(),
             clock: Arc::new(self.clock.clone()),
             rules: Arc::new(|| vec!["high_value_purchase".to_owned(), "high_frequency_login".to_owned()]),
+            windows: Arc::new(|| vec!["by_type".to_owned(), "visits".to_owned()]),
+            windows_of: Arc::new(windows_of),
             live: Arc::new(move || {
                 let _needed = &folder; // the folder lives as long as any router over it
                 frames.fetch_add(1, Ordering::SeqCst);
@@ -158,6 +164,9 @@ impl House {
                 headers::put(&mut list, headers::TENANT, event.tenant.as_bytes());
             }
             let id_hash = if event.id.is_empty() { 0 } else { hasher.hash(event.id.as_bytes()) };
+            if !event.replay_of.is_empty() {
+                headers::put(&mut list, headers::LETTER, event.replay_of.as_bytes());
+            }
             if let Some(content_type) = event.content_type {
                 headers::put(&mut list, "content-type", content_type.as_bytes());
             }
@@ -193,6 +202,71 @@ impl House {
         }
     }
 
+    /// Commits a dead letter of the default tenant.
+    pub(crate) fn refuse(&self, id: &str, code: &str) {
+        let letter = DeadLetter {
+            tenant: String::new(),
+            id: id.to_owned(),
+            stream: "signals".to_owned(),
+            partition: 0,
+            offset: 0,
+            stage: Stage::Process,
+            code: code.to_owned(),
+            pointer: String::new(),
+            message: format!("refused: {code}"),
+            data: b"{}".to_vec(),
+            edited: None,
+            key: String::new(),
+            headers: Vec::new(),
+            request_id: String::new(),
+            correlation_id: String::new(),
+            received_at: NOW,
+            first_failed_at: NOW,
+            last_failed_at: NOW,
+            attempts: 1,
+            classification: Classification::Permanent,
+            status: LetterStatus::Open,
+            retry_at: None,
+        };
+        self.store.commit(&Commit { consumer: "engine", dead_letters: &[letter], ..Commit::default() }).unwrap();
+    }
+
+    /// Commits pieces of windows.
+    pub(crate) fn close(&self, pieces: &[WindowDelta]) {
+        self.store.commit(&Commit { consumer: "engine", windows: pieces, ..Commit::default() }).unwrap();
+    }
+
+    /// Commits an anomaly of a tenant, of yesterday and of no signal, with a notification to each target.
+    pub(crate) fn alert(&self, tenant: &str, number: u64, targets: &[&str]) {
+        let found = Anomaly {
+            tenant: tenant.to_owned(),
+            id: number.to_string(),
+            rule: "high_frequency_login".to_owned(),
+            severity: Severity::High,
+            stream: "events".to_owned(),
+            partition: 0,
+            offset: 0,
+            key: String::new(),
+            time: NOW - 86_400_000,
+            received_at: NOW - 86_400_000,
+            description: String::new(),
+            metadata: "{}".to_owned(),
+            event: Vec::new(),
+        };
+        let alert = |target: &&str| Alert {
+            tenant: tenant.to_owned(),
+            target: (*target).to_owned(),
+            id: format!("{target}/events/{tenant}/{number}"),
+            stream: "events".to_owned(),
+            anomaly: number.to_string(),
+            body: format!(r#"{{"type":"anomaly.detected", "of":{number}}}"#),
+        };
+        let alerts: Vec<Alert> = targets.iter().map(alert).collect();
+        let anomalies = [found];
+        let commit = Commit { consumer: "engine", anomalies: &anomalies, alerts: &alerts, ..Commit::default() };
+        self.store.commit(&commit).unwrap();
+    }
+
     fn commit(&self, stream: &str, blocks: &[Block]) {
         for block in blocks {
             let from = Position { stream: block.stream, partition: block.partition, offset: block.first_offset() };
@@ -225,6 +299,58 @@ fn anomaly(stream: &str, block: &Block, record: &event::Record<'_>) -> Option<An
         metadata: format!(r#"{{"amount": {amount}, "threshold":1000}}"#),
         event: record.data.to_vec(),
     })
+}
+
+/// A minute of one type, and a session of one key: what the wiring makes of the definitions in force.
+fn windows_of(row: &EventRow) -> Vec<WindowId> {
+    let tenant = String::from_utf8(headers::get(&row.headers, headers::TENANT).unwrap_or_default().to_vec()).unwrap();
+    let of = |window: &str, size_ms, start, key| WindowId {
+        tenant: tenant.clone(),
+        stream: row.stream.clone(),
+        window: window.to_owned(),
+        size_ms,
+        start,
+        key,
+    };
+    if row.stream != "signals" {
+        return Vec::new();
+    }
+    vec![
+        of("by_type", 60_000, row.time.div_euclid(60_000) * 60_000, format!(r#"{{"type":"{}"}}"#, row.kind)),
+        of("visits", 0, row.time, format!(r#"{{"user_id":{}}}"#, row.key)),
+    ]
+}
+
+/// A piece of a window: a minute with so many events, all of one type.
+pub(crate) fn minute(tenant: &str, start: i64, kind: &str, events: u64) -> WindowDelta {
+    WindowDelta {
+        id: WindowId {
+            tenant: tenant.to_owned(),
+            stream: "signals".to_owned(),
+            window: "by_type".to_owned(),
+            size_ms: 60_000,
+            start,
+            key: format!(r#"{{"type":"{kind}"}}"#),
+        },
+        end: start + 60_000,
+        definition: 1,
+        partition: 0,
+        offset: 0,
+        names: vec!["count".to_owned()].into(),
+        measures: vec![Measure::Count(events)],
+        events,
+        correction: false,
+        publish: None,
+    }
+}
+
+/// A piece of a session of one user.
+pub(crate) fn visit(user: i64, start: i64, end: i64) -> WindowDelta {
+    let mut piece = minute("", start, "", 2);
+    piece.id.window = "visits".to_owned();
+    piece.id.size_ms = 0;
+    piece.id.key = format!(r#"{{"user_id":{user}}}"#);
+    WindowDelta { end, ..piece }
 }
 
 /// Sends a GET and gives the whole answer.

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::house::{House, NOW, Sent, json, ok};
+use crate::house::{House, NOW, Sent, json, minute, ok, visit};
 
 #[tokio::test]
 async fn an_event_is_found_from_the_log_on_and_gains_its_row_when_stored() {
@@ -26,7 +26,18 @@ async fn an_event_is_found_from_the_log_on_and_gains_its_row_when_stored() {
         let expected = json!({
             "received_at": "2025-11-24T16:00:00.000Z", "validated": true, "deduplicated": true,
             "position": {"stream": "signals", "partition": 1, "offset": 1},
-            "stored_at": null, "anomalies": [], "rows": [],
+            "stored_at": null, "anomalies": [], "rows": [], "replay_of": null, "dead_letter": null,
+            "windows": [
+                {
+                    "window": "by_type", "size": "1m", "start": "2025-11-24T16:00:00.000Z",
+                    "end": "2025-11-24T16:01:00.000Z", "key": {"type": "purchase"},
+                    "closed": false, "events": null, "revision": null, "late": null,
+                },
+                {
+                    "window": "visits", "size": "session", "start": null, "end": null, "key": {"user_id": 8},
+                    "closed": false, "events": null, "revision": null, "late": null,
+                },
+            ],
         });
         assert_eq!(found["lineage"], expected, "{path}");
     }
@@ -36,6 +47,60 @@ async fn an_event_is_found_from_the_log_on_and_gains_its_row_when_stored() {
         assert!(lineage["stored_at"].is_string(), "{path}: {lineage}");
         assert_eq!(lineage["anomalies"], json!([format!("8_{}_high_value_purchase", NOW + 1)]));
         assert_eq!((&lineage["rows"][0]["partition"], &lineage["rows"][0]["offset"]), (&1.into(), &1.into()));
+    }
+}
+
+#[tokio::test]
+async fn an_event_tells_its_windows_once_they_are_closed() {
+    let house = House::open();
+    let sent = [Sent::signal(8, "login", NOW + 61_000, "{}"), Sent::signal(8, "login", NOW + 200_000, "{}")];
+    house.append("signals", 0, &sent).await;
+    // Others' windows beside its own: another minute, another type, another tenant, another user's visit.
+    house.close(&[
+        minute("", NOW, "login", 1),
+        minute("", NOW + 60_000, "click", 2),
+        minute("acme", NOW + 60_000, "login", 3),
+    ]);
+    house.close(&[minute("", NOW + 60_000, "login", 4), minute("", NOW + 60_000, "login", 5)]);
+    house.close(&[
+        visit(8, NOW + 30_000, NOW + 90_000),
+        visit(8, NOW - 500_000, NOW - 400_000),
+        visit(9, NOW, NOW + 90_000),
+    ]);
+    let router = house.router();
+    let windows = &ok(&router, "/v1/events/signals-0-0").await["lineage"]["windows"];
+    let expected = json!([
+        {
+            "window": "by_type", "size": "1m", "start": "2025-11-24T16:01:00.000Z", "end": "2025-11-24T16:02:00.000Z",
+            "key": {"type": "login"}, "closed": true, "events": 9, "revision": 2, "late": 0,
+        },
+        {
+            "window": "visits", "size": "session", "start": "2025-11-24T16:00:30.000Z",
+            "end": "2025-11-24T16:01:30.000Z", "key": {"user_id": 8}, "closed": true, "events": 2, "revision": 1, "late": 0,
+        },
+    ]);
+    assert_eq!(*windows, expected);
+    let later = &ok(&router, "/v1/events/signals-0-1").await["lineage"]["windows"];
+    assert_eq!([&later[0]["closed"], &later[1]["closed"]], [false, false], "the last visit ended before it: {later}");
+}
+
+#[tokio::test]
+async fn a_refused_event_tells_its_dead_letter_and_a_replay_where_it_comes_from() {
+    let house = House::open();
+    let plain = Sent::signal(1, "login", NOW, "{}");
+    let replay = Sent { replay_of: "signals-0-0", ..Sent::signal(1, "login", NOW, "{}") };
+    house.append("signals", 0, &[plain.clone(), plain, replay]).await;
+    house.refuse("signals-0-0", "rule_panic");
+    let router = house.router();
+    let letter = json!({
+        "id": "signals-0-0", "stage": "process", "code": "rule_panic", "message": "refused: rule_panic",
+        "attempts": 1, "status": "open",
+    });
+    for (offset, dead_letter, replay_of) in
+        [(0, letter.clone(), Value::Null), (1, Value::Null, Value::Null), (2, letter.clone(), "signals-0-0".into())]
+    {
+        let lineage = &ok(&router, &format!("/v1/events/signals-0-{offset}")).await["lineage"];
+        assert_eq!((&lineage["dead_letter"], &lineage["replay_of"]), (&dead_letter, &replay_of), "{offset}");
     }
 }
 

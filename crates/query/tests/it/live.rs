@@ -8,7 +8,7 @@ use axum::response::Response;
 use http_body_util::BodyExt;
 use serde_json::Value;
 
-use crate::house::{House, NOW, Sent, send};
+use crate::house::{House, NOW, Sent, minute, send};
 
 /// Reads one server-sent event: its name (`message` when it has none) and its data.
 pub(crate) async fn next(body: &mut Body) -> Option<(String, Value)> {
@@ -59,6 +59,31 @@ async fn a_subscriber_gets_the_history_then_frames_with_figures_and_the_latest_a
     assert_eq!(frame["anomalies"]["by_rule"]["high_value_purchase"], 1);
     let latest = &frame["anomalies"]["latest"][0];
     assert_eq!((&latest["key"], &latest["severity"], latest.get("data")), (&"8".into(), &"high".into(), None));
+}
+
+#[tokio::test]
+async fn windows_that_close_late_events_and_breakers_are_shown() {
+    let house = House::open();
+    let router = house.router();
+    let mut body = open(&router, "/v1/live?topics=windows,breakers,rates").await.into_body();
+    assert_eq!(next(&mut body).await.unwrap().1["breakers"], serde_json::json!({}));
+    house.close(&[minute("", NOW - 60_000, "login", 7), minute("", NOW, "login", 8)]);
+    {
+        let mut figures = house.figures.lock().unwrap();
+        (figures.windows, figures.late, figures.quarantined) = (2, 5, 1);
+        figures.breakers = vec![("store".to_owned(), "closed"), ("pager".to_owned(), "open")];
+    }
+    let frame = loop {
+        let (_, frame) = next(&mut body).await.unwrap();
+        if frame["windows"]["closed"] == 2 {
+            break frame;
+        }
+    };
+    assert_eq!(frame["breakers"], serde_json::json!({"store": "closed", "pager": "open"}));
+    assert_eq!((&frame["totals"]["late"], &frame["totals"]["quarantined"]), (&5.into(), &1.into()));
+    let counts: Vec<&Value> =
+        frame["windows"]["latest"].as_array().unwrap().iter().map(|row| &row["values"]["count"]).collect();
+    assert_eq!(counts, [8, 7], "newest first");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+mod alerts;
 mod events;
 mod house;
 mod lineage;
@@ -11,3 +12,4 @@ mod page;
 mod refusals;
 mod signals;
 mod tenants;
+mod windows;

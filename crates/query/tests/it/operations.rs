@@ -6,8 +6,11 @@ use std::sync::atomic::Ordering;
 use axum::http::StatusCode;
 use http_body_util::BodyExt;
 use query::Query;
-use store::query::{AnomalyPage, AnomalyQuery, DeadLetterPage, DeadLetterQuery, EventPage, EventQuery, Summary};
-use store::{Commit, ScanFn, Snapshot, Store, StoreError, StoredPosition};
+use store::query::{
+    AlertPage, AlertQuery, AnomalyPage, AnomalyQuery, DeadLetterPage, DeadLetterQuery, EventPage, EventQuery, Outgoing,
+    Summary, WindowPage, WindowQuery,
+};
+use store::{Answers, Commit, ScanFn, Snapshot, Store, StoreError, StoredPosition};
 
 use crate::house::{House, json, ok, send, text};
 
@@ -16,6 +19,27 @@ struct Gone;
 
 fn gone<T>() -> Result<T, StoreError> {
     Err(StoreError::Unavailable("the disk is gone".to_owned()))
+}
+
+impl Answers for Gone {
+    fn events(&self, _: &EventQuery) -> Result<EventPage, StoreError> {
+        gone()
+    }
+    fn anomalies(&self, _: &AnomalyQuery) -> Result<AnomalyPage, StoreError> {
+        gone()
+    }
+    fn dead_letters(&self, _: &DeadLetterQuery) -> Result<DeadLetterPage, StoreError> {
+        gone()
+    }
+    fn summary(&self, _: &str, _: Option<&str>, _: i64) -> Result<Summary, StoreError> {
+        gone()
+    }
+    fn windows(&self, _: &WindowQuery) -> Result<WindowPage, StoreError> {
+        gone()
+    }
+    fn alerts(&self, _: &AlertQuery) -> Result<AlertPage, StoreError> {
+        gone()
+    }
 }
 
 impl Store for Gone {
@@ -28,16 +52,7 @@ impl Store for Gone {
     fn snapshots(&self) -> Result<Vec<Snapshot>, StoreError> {
         gone()
     }
-    fn events(&self, _: &EventQuery) -> Result<EventPage, StoreError> {
-        gone()
-    }
-    fn anomalies(&self, _: &AnomalyQuery) -> Result<AnomalyPage, StoreError> {
-        gone()
-    }
-    fn dead_letters(&self, _: &DeadLetterQuery) -> Result<DeadLetterPage, StoreError> {
-        gone()
-    }
-    fn summary(&self, _: &str, _: Option<&str>, _: i64) -> Result<Summary, StoreError> {
+    fn outbox(&self, _: i64, _: usize) -> Result<Vec<Outgoing>, StoreError> {
         gone()
     }
     fn expire(&self, _: &str, _: i64) -> Result<u64, StoreError> {
@@ -71,6 +86,27 @@ async fn health_follows_the_engine() {
 }
 
 #[tokio::test]
+async fn a_store_that_takes_no_commits_degrades_and_the_process_stays_ready() {
+    let house = House::open();
+    let router = house.router();
+    for (state, status) in [("open", "degraded"), ("half-open", "degraded"), ("closed", "healthy")] {
+        house.figures.lock().unwrap().breakers = vec![("pager".to_owned(), "open"), ("store".to_owned(), state)];
+        let health = ok(&router, "/health").await;
+        assert_eq!(health["status"], status, "{state}");
+        let database = if status == "healthy" {
+            "connected"
+        } else {
+            "it can be read, but takes no commits; they are tried again"
+        };
+        assert_eq!(health["database"], database);
+        assert_eq!(ok(&router, "/metrics").await["store_breaker"], state);
+        assert_eq!(text(&router, "/readyz").await.0, StatusCode::OK);
+        let debug = ok(&api::with_manners(query::admin_router(Arc::new(house.query()))), "/debug").await;
+        assert_eq!(debug["breakers"], serde_json::json!({"pager": "open", "store": state}));
+    }
+}
+
+#[tokio::test]
 async fn a_disk_that_is_nearly_full_is_unhealthy_until_there_is_room() {
     let house = House::open();
     let router = house.router();
@@ -98,7 +134,16 @@ async fn a_store_that_does_not_answer_is_unhealthy_and_queries_say_so() {
     let (status, body) = json(&router, "/health").await;
     assert_eq!((status, &body["status"]), (StatusCode::SERVICE_UNAVAILABLE, &"unhealthy".into()));
     assert!(body["database"].as_str().unwrap().contains("the disk is gone"), "{body}");
-    for path in ["/signals", "/anomalies", "/v1/events", "/v1/anomalies", "/v1/events/x", "/metrics"] {
+    for path in [
+        "/signals",
+        "/anomalies",
+        "/v1/events",
+        "/v1/anomalies",
+        "/v1/windows",
+        "/v1/alerts",
+        "/v1/events/x",
+        "/metrics",
+    ] {
         let response = send(&router, path, None).await;
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
         assert!(response.headers().contains_key("retry-after"), "{path}");

@@ -39,6 +39,17 @@ async fn bad_parameters_are_refused_by_name_with_what_was_found_and_expected() {
         ("/v1/events?from=2026-02-30", "`from` is `2026-02-30`"),
         ("/v1/events/x?what=1", "`what` is not known here; known: `stream`"),
         ("/v1/live?topics=rates,moon", "`topics` is `rates,moon`"),
+        ("/v1/windows?window=x", "`window` is `x`; expected one of `by_type`, `visits`"),
+        ("/v1/windows?size=1w", "`size` is `1w`; expected a length as 250ms, 30s, 5m, 1h or 1d"),
+        ("/v1/windows?key={", "`key` is `{`; expected a JSON object or `field=value` pairs"),
+        ("/v1/windows?key=login", "`key` is `login`"),
+        ("/v1/windows?from=2&to=1", "`from` is `2`; expected a time not after `to`"),
+        ("/v1/windows?limit=0", "`limit` is `0`"),
+        ("/v1/windows?cursor=abc", "`cursor` is `abc`"),
+        ("/v1/windows?page=1", "`page` is not known here; known: `stream`, `window`, `size`, `key`"),
+        ("/v1/alerts?status=sent", "`status` is `sent`; expected one of `pending`, `delivered`, `failed`"),
+        ("/v1/alerts?target=", "`target` is ``"),
+        ("/v1/alerts?cursor=abc", "`cursor` is `abc`"),
         ("/metrics?hours=0", "`hours` is `0`; expected a whole number from 1 to 168"),
         ("/metrics?hours=169", "`hours` is `169`"),
     ];
@@ -61,9 +72,13 @@ async fn a_very_long_value_is_not_sent_back_whole() {
 #[tokio::test]
 async fn an_unknown_stream_is_not_found_and_the_known_ones_are_named_without_internal_ones() {
     let router = House::open().router();
-    for path in
-        ["/v1/events?stream=nope", "/v1/events?stream=_refused", "/v1/anomalies?stream=x", "/v1/events/e?stream=x"]
-    {
+    for path in [
+        "/v1/events?stream=nope",
+        "/v1/events?stream=_refused",
+        "/v1/anomalies?stream=x",
+        "/v1/windows?stream=x",
+        "/v1/events/e?stream=x",
+    ] {
         let (status, body) = json(&router, path).await;
         assert_eq!((status, &body["error_code"]), (StatusCode::NOT_FOUND, &"unknown_stream".into()), "{path}");
         assert!(body["error_message"].as_str().unwrap().ends_with("known: `signals`, `events`"), "{body}");
@@ -97,7 +112,7 @@ async fn the_description_names_exactly_the_parameters_that_are_taken() {
         assert_eq!(taken, described, "{path}");
         checked += 1;
     }
-    assert_eq!(checked, 9);
+    assert_eq!(checked, 11);
     assert!(ok(&router, "/version").await["version"].is_string());
 }
 

@@ -6,14 +6,14 @@ use axum::Router;
 use axum::http::StatusCode;
 use serde_json::Value;
 
-use crate::house::{House, NOW, Sent, ok, send_as, text_as};
+use crate::house::{House, NOW, Sent, minute, ok, send_as, text_as};
 use crate::live::next;
 
 /// Each with the amount of its one purchase: what must be seen by it and by nobody else.
 const TENANTS: [(&str, &str); 3] = [("", "2001"), ("acme", "2002"), ("globex", "2003")];
 
 /// Everything that is read, with what its answer holds: the place of a number and its value.
-const PATHS: [(&str, &str); 15] = [
+const PATHS: [(&str, &str); 19] = [
     ("/signals", "/pagination/total = 1"),
     ("/signals?user_id=7&signal_type=purchase", "/pagination/total = 1"),
     ("/anomalies", "/pagination/total = 1"),
@@ -29,6 +29,10 @@ const PATHS: [(&str, &str); 15] = [
     ("/v1/events/same?stream=signals", "/event/data/payload/amount"),
     ("/v1/events/signals-0-{own}", "/event/data/payload/amount"),
     ("/metrics", "/total_signals = 1"),
+    ("/v1/windows", "/windows/0/values/count"),
+    ("/v1/windows?window=by_type&size=1m&key=type=purchase&limit=1", "/windows/0/values/count"),
+    ("/v1/alerts", "/alerts/0/body/of"),
+    ("/v1/alerts?target=pager&status=pending&limit=1", "/alerts/0/body/of"),
 ];
 
 fn caller(tenant: &str) -> Caller {
@@ -46,6 +50,15 @@ async fn house() -> House {
     house
 }
 
+/// A window and a notification of each tenant, with the same number in them.
+fn tell(house: &House) {
+    for (tenant, amount) in TENANTS {
+        let number = amount.parse().unwrap();
+        house.close(&[minute(tenant, NOW, "purchase", number)]);
+        house.alert(tenant, number, &["pager"]);
+    }
+}
+
 async fn json_as(router: &Router, tenant: &str, path: &str) -> (StatusCode, Value) {
     let (status, body) = text_as(router, &caller(tenant), path).await;
     (status, serde_json::from_str(&body).unwrap())
@@ -55,6 +68,7 @@ async fn json_as(router: &Router, tenant: &str, path: &str) -> (StatusCode, Valu
 async fn no_read_path_shows_what_is_anothers() {
     let house = house().await;
     house.store_all();
+    tell(&house);
     let router = house.router();
     for (own, (tenant, amount)) in TENANTS.iter().enumerate() {
         for (path, holds) in PATHS {
@@ -132,7 +146,17 @@ async fn a_cursor_is_good_for_its_own_tenant_only() {
     house.append("signals", 1, &more).await;
     house.store_all();
     let router = house.router();
-    for path in ["/v1/events?limit=1", "/v1/anomalies?limit=1"] {
+    tell(&house);
+    for tenant in ["acme", "globex"] {
+        house.close(&[minute(tenant, NOW - 60_000, "login", 3_000)]);
+        house.alert(tenant, 3_000, &["pager"]);
+    }
+    for path in [
+        "/v1/events?limit=1",
+        "/v1/anomalies?rule=high_value_purchase&limit=1",
+        "/v1/windows?limit=1",
+        "/v1/alerts?limit=1",
+    ] {
         let (_, page) = json_as(&router, "acme", path).await;
         let path = format!("{path}&cursor={}", page["next_cursor"].as_str().unwrap());
         let (status, rest) = json_as(&router, "acme", &path).await;
@@ -181,9 +205,12 @@ async fn the_metrics_of_the_process_are_not_for_tenants() {
 }
 
 #[tokio::test]
-async fn a_tenant_s_live_stream_has_its_own_anomalies_and_no_figures_of_the_process() {
+async fn a_tenant_s_live_stream_has_its_own_rows_and_no_figures_of_the_process() {
     let house = house().await;
     house.store_all();
+    for (tenant, amount) in TENANTS {
+        house.close(&[minute(tenant, NOW, "purchase", amount.parse().unwrap())]);
+    }
     house.figures.lock().unwrap().anomalies = vec![("high_value_purchase".to_owned(), 3)];
     let router = house.router();
     let open = async |tenant, topics: &str| {
@@ -194,11 +221,13 @@ async fn a_tenant_s_live_stream_has_its_own_anomalies_and_no_figures_of_the_proc
         let mut body = open(tenant, "").await;
         let (name, frame) = next(&mut body).await.unwrap();
         let parts: Vec<&str> = frame.as_object().unwrap().keys().map(String::as_str).collect();
-        assert_eq!((name.as_str(), parts), ("message", vec!["time", "anomalies"]), "{frame}");
-        let seen = &frame["anomalies"];
-        assert_eq!(seen.as_object().unwrap().len(), 1, "{seen}");
-        let latest = seen["latest"].as_array().unwrap();
-        assert_eq!((latest.len(), &latest[0]["metadata"]["amount"].to_string()), (1, &amount.to_owned()));
+        assert_eq!((name.as_str(), parts), ("message", vec!["time", "anomalies", "windows"]), "{frame}");
+        for (topic, place) in [("anomalies", "/metadata/amount"), ("windows", "/values/count")] {
+            let seen = &frame[topic];
+            assert_eq!(seen.as_object().unwrap().len(), 1, "{seen}");
+            let latest = seen["latest"].as_array().unwrap();
+            assert_eq!((latest.len(), latest[0].pointer(place).unwrap().to_string().as_str()), (1, amount));
+        }
     }
     let mut body = open("acme", "?topics=rates,lag,history").await;
     assert_eq!(next(&mut body).await.unwrap().1, serde_json::json!({"time": NOW}), "no topic of the process");

@@ -1,14 +1,13 @@
-//! One commit: begin, check and move the positions, add the rows, add what the rules found, commit; then a step of
+//! One commit: begin, check and move the positions, add the rows, add what processing found, commit; then a step of
 //! preparing chunks.
 
-use std::collections::HashMap;
-
-use event::{Block, Catalog, Millis, StreamId};
+use event::{Block, Catalog, Millis};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::chunks::{self, Chunk};
+use super::numbers::Numbers;
 use super::values::{id_hash, payload, text, to_sql};
-use super::{SqliteSettings, schema, tenants};
+use super::{SqliteSettings, schema, tenants, write_facts, write_letters, write_windows};
 use crate::{Commit, StoreError};
 
 /// Writes everything of a commit, or nothing.
@@ -21,12 +20,18 @@ pub(super) fn commit(
     // A transaction that is dropped rolls back: every `?` below leaves nothing behind.
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let now = chunks::now(&tx)?;
-    let mut numbers = Numbers { tx: &tx, catalog, streams: HashMap::new(), tenants: HashMap::new() };
+    let mut numbers = Numbers::new(&tx, catalog);
     move_positions(&tx, &mut numbers, commit)?;
+    let retracted = write_facts::retract(&tx, &mut numbers, commit.retract)?;
     let rows = add_rows(&tx, &mut numbers, settings, commit.blocks, now)?;
-    add_anomalies(&tx, &mut numbers, commit, now)?;
-    add_dead_letters(&tx, &mut numbers, commit, now)?;
+    let new = write_facts::add_anomalies(&tx, &mut numbers, &retracted, commit.anomalies, now)?;
+    write_facts::add_alerts(&tx, &mut numbers, &new, commit.alerts, now)?;
+    write_letters::add(&tx, &mut numbers, commit.dead_letters, now)?;
+    write_letters::change(&tx, &mut numbers, commit.letter_changes, now)?;
+    write_windows::merge(&tx, &mut numbers, &retracted, commit.windows, now)?;
+    write_windows::add_late(&tx, &mut numbers, commit.late, now)?;
     replace_snapshots(&tx, &mut numbers, commit)?;
+    write_facts::note_deliveries(&tx, commit.deliveries)?;
     tx.commit()?;
 
     // The commit stands, so trouble here must not look like its failure: the step is tried again after the next one.
@@ -47,54 +52,6 @@ fn prepare(conn: &mut Connection, settings: &SqliteSettings, rows: u64) -> Resul
         }
     }
     Ok(())
-}
-
-/// The numbers of streams and tenants in this file, looked up once a commit. Not kept for the next one: a number that
-/// was given in a commit which failed is given again, perhaps to another.
-struct Numbers<'a> {
-    tx: &'a Transaction<'a>,
-    catalog: &'a Catalog,
-    streams: HashMap<String, i64>,
-    tenants: HashMap<Vec<u8>, i64>,
-}
-
-impl Numbers<'_> {
-    /// The number of a stream by name; a new name gets one.
-    fn stream(&mut self, name: &str) -> Result<i64, StoreError> {
-        if let Some(&number) = self.streams.get(name) {
-            return Ok(number);
-        }
-        let number = number_in(self.tx, "streams", name.as_bytes())?;
-        self.streams.insert(name.to_owned(), number);
-        Ok(number)
-    }
-
-    fn stream_of(&mut self, id: StreamId) -> Result<i64, StoreError> {
-        let catalog = self.catalog;
-        self.stream(&catalog.get(id).name)
-    }
-
-    /// The number of a tenant by name; a new name gets one.
-    fn tenant(&mut self, name: &[u8]) -> Result<i64, StoreError> {
-        if name.is_empty() {
-            return Ok(tenants::DEFAULT);
-        }
-        if let Some(&number) = self.tenants.get(name) {
-            return Ok(number);
-        }
-        let number = number_in(self.tx, "tenants", name)?;
-        self.tenants.insert(name.to_owned(), number);
-        Ok(number)
-    }
-}
-
-fn number_in(tx: &Transaction<'_>, table: &str, name: &[u8]) -> Result<i64, StoreError> {
-    let find = format!("SELECT id FROM {table} WHERE name = ?1");
-    if let Some(number) = tx.prepare_cached(&find)?.query_row([text(name)], |row| row.get(0)).optional()? {
-        return Ok(number);
-    }
-    tx.execute(&format!("INSERT INTO {table} (name) VALUES (?1)"), [text(name)])?;
-    Ok(tx.last_insert_rowid())
 }
 
 fn move_positions(tx: &Transaction<'_>, numbers: &mut Numbers<'_>, commit: &Commit<'_>) -> Result<(), StoreError> {
@@ -232,71 +189,6 @@ fn insert_rows(
         chunk.last_received = chunk.last_received.max(block.appended_at);
     }
     Ok(taken)
-}
-
-fn add_anomalies(
-    tx: &Transaction<'_>,
-    numbers: &mut Numbers<'_>,
-    commit: &Commit<'_>,
-    now: Millis,
-) -> Result<(), StoreError> {
-    for anomaly in commit.anomalies {
-        let stream = numbers.stream(&anomaly.stream)?;
-        tx.prepare_cached(
-            "INSERT INTO anomalies (stream, tenant, id, rule, severity, part, off, key, time, received, stored,
-             description, metadata, event) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
-             ON CONFLICT (stream, tenant, id) DO NOTHING",
-        )?
-        .execute(params![
-            stream,
-            numbers.tenant(anomaly.tenant.as_bytes())?,
-            anomaly.id,
-            anomaly.rule,
-            anomaly.severity.as_str(),
-            anomaly.partition,
-            to_sql(anomaly.offset)?,
-            anomaly.key,
-            anomaly.time,
-            anomaly.received_at,
-            now,
-            anomaly.description,
-            anomaly.metadata,
-            payload(&anomaly.event),
-        ])?;
-    }
-    Ok(())
-}
-
-fn add_dead_letters(
-    tx: &Transaction<'_>,
-    numbers: &mut Numbers<'_>,
-    commit: &Commit<'_>,
-    now: Millis,
-) -> Result<(), StoreError> {
-    for letter in commit.dead_letters {
-        let stream = numbers.stream(&letter.stream)?;
-        tx.prepare_cached(
-            "INSERT INTO dead_letters (id, tenant, stream, part, off, stage, code, pointer, message, data, request_id,
-             received, stored) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
-             ON CONFLICT (id, tenant) DO NOTHING",
-        )?
-        .execute(params![
-            letter.id,
-            numbers.tenant(letter.tenant.as_bytes())?,
-            stream,
-            letter.partition,
-            to_sql(letter.offset)?,
-            letter.stage.as_str(),
-            letter.code,
-            letter.pointer,
-            letter.message,
-            payload(&letter.data),
-            letter.request_id,
-            letter.received_at,
-            now,
-        ])?;
-    }
-    Ok(())
 }
 
 fn replace_snapshots(tx: &Transaction<'_>, numbers: &mut Numbers<'_>, commit: &Commit<'_>) -> Result<(), StoreError> {

@@ -2,7 +2,7 @@
 //!
 //! # A commit
 //!
-//! Rows, anomalies, dead letters, rule state and positions go into one transaction. The file is in
+//! Rows, anomalies, dead letters, windows, the outbox, rule state and positions go into one transaction. The file is in
 //! write-ahead mode with `synchronous = NORMAL`: a killed process loses nothing, and a power cut may lose the newest
 //! commits, but never a part of one, and never the file. That is enough, because the log is truth and is fsynced before
 //! anybody is told so: the positions go back together with the rows, and the engine reads the log again from there.
@@ -29,6 +29,14 @@
 //! while there was no tenant but the default one has neither column nor longer index, and a commit of such rows pays
 //! nothing. (Partial indexes, one for the default tenant and one for the rest, would read the chunk twice as often.)
 //!
+//! # Windows
+//!
+//! A piece of a window is first tried as a new row; where there is one, it is read, merged and written. Pieces are sorted
+//! in the order of the table's indexes first, so that a round of many groups goes through them page after page. The
+//! measures lie there twice: as bytes, which merge exactly, and as JSON for people. The outbox names a window's row and
+//! holds no copy of it: what is told is the result as it is when it is told. An entry that is put in anew has a new
+//! number, so that the end of an earlier delivery does not settle it.
+//!
 //! # Figures
 //!
 //! `cargo run --release -p store --example load`: 4 M events of 384 bytes with fresh ids, commits of 10 000, on 2 virtual
@@ -53,19 +61,34 @@
 //! Questions over 10 M rows: the newest 50 with their total 15 ms, by type or key 20 ms, by id 13 ms, by a common key and
 //! a type together 1 s (the total reads the rows of the key), summary 60 ms where chunks are counted, and about 40 ms
 //! more for each chunk that is not.
+//!
+//! A commit of 100 000 windows with four measures, up to a million of them in the file: 0.5 to 0.7 s (0.5 s of CPU), be
+//! they new or merged with rows that are there; 330 bytes a window. A page of 50 windows 0.2 ms.
 
 mod checkpoint;
 mod chunks;
 mod commit;
+mod definitions;
+mod expiry;
+mod filters;
+mod lanes;
+mod measures;
 mod merge;
+mod numbers;
 mod open;
 mod read_events;
 mod read_facts;
+mod read_letters;
+mod read_outbox;
+mod read_windows;
 mod schema;
 mod summary;
 mod tenants;
 mod upgrade;
 mod values;
+mod write_facts;
+mod write_letters;
+mod write_windows;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -73,8 +96,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use event::{Catalog, Millis, limits};
 use rusqlite::Connection;
 
-use crate::query::{AnomalyPage, AnomalyQuery, DeadLetterPage, DeadLetterQuery, EventPage, EventQuery, Summary};
-use crate::{Commit, ScanFn, Snapshot, Store, StoreError, StoredPosition};
+use crate::query::{
+    AlertPage, AlertQuery, AnomalyPage, AnomalyQuery, DeadLetterPage, DeadLetterQuery, EventPage, EventQuery, Outgoing,
+    Summary, WindowPage, WindowQuery,
+};
+use crate::{Answers, Commit, ScanFn, Snapshot, Store, StoreError, StoredPosition};
+
+/// Bytes that a window takes with its index entries, about.
+const WINDOW_BYTES: u64 = 512;
 
 /// What can be set of a [`SqliteStore`]; the defaults are measured, see the module's page.
 #[derive(Clone, Debug)]
@@ -161,12 +190,41 @@ impl SqliteStore {
     }
 }
 
+impl Answers for SqliteStore {
+    fn events(&self, query: &EventQuery) -> Result<EventPage, StoreError> {
+        self.readers.read(|tx| read_events::page(tx, query))
+    }
+
+    fn anomalies(&self, query: &AnomalyQuery) -> Result<AnomalyPage, StoreError> {
+        self.readers.read(|tx| read_facts::anomalies(tx, query))
+    }
+
+    fn dead_letters(&self, query: &DeadLetterQuery) -> Result<DeadLetterPage, StoreError> {
+        self.readers.read(|tx| read_letters::dead_letters(tx, query))
+    }
+
+    fn summary(&self, stream: &str, tenant: Option<&str>, since: Millis) -> Result<Summary, StoreError> {
+        self.readers.read(|tx| summary::summary(tx, stream, tenant, since))
+    }
+
+    fn windows(&self, query: &WindowQuery) -> Result<WindowPage, StoreError> {
+        self.readers.read(|tx| read_windows::page(tx, query))
+    }
+
+    fn alerts(&self, query: &AlertQuery) -> Result<AlertPage, StoreError> {
+        self.readers.read(|tx| read_outbox::alerts(tx, query))
+    }
+}
+
 impl Store for SqliteStore {
     fn commit(&self, commit: &Commit<'_>) -> Result<(), StoreError> {
         self.write(|conn| commit::commit(conn, &self.catalog, &self.settings, commit))?;
         let bytes: usize = commit.blocks.iter().map(event::Block::weight).sum();
+        let states: usize = commit.snapshots.iter().map(|snapshot| snapshot.state.len()).sum();
+        let windows = (commit.windows.len() + commit.late.len()) as u64 * WINDOW_BYTES;
         // The indexes are a fifth of the rows, and a commit rewrites a few pages however small it is.
-        self.checkpointer.wrote(bytes as u64 * 6 / 5 + 4 * u64::from(self.settings.page_bytes));
+        let few = 4 * u64::from(self.settings.page_bytes);
+        self.checkpointer.wrote(bytes as u64 * 6 / 5 + states as u64 + windows + few);
         Ok(())
     }
 
@@ -178,20 +236,8 @@ impl Store for SqliteStore {
         self.readers.read(read_facts::snapshots)
     }
 
-    fn events(&self, query: &EventQuery) -> Result<EventPage, StoreError> {
-        self.readers.read(|tx| read_events::page(tx, query))
-    }
-
-    fn anomalies(&self, query: &AnomalyQuery) -> Result<AnomalyPage, StoreError> {
-        self.readers.read(|tx| read_facts::anomalies(tx, query))
-    }
-
-    fn dead_letters(&self, query: &DeadLetterQuery) -> Result<DeadLetterPage, StoreError> {
-        self.readers.read(|tx| read_facts::dead_letters(tx, query))
-    }
-
-    fn summary(&self, stream: &str, tenant: Option<&str>, since: Millis) -> Result<Summary, StoreError> {
-        self.readers.read(|tx| summary::summary(tx, stream, tenant, since))
+    fn outbox(&self, now: Millis, limit: usize) -> Result<Vec<Outgoing>, StoreError> {
+        self.readers.read(|tx| read_outbox::due(tx, now, limit))
     }
 
     fn expire(&self, stream: &str, before: Millis) -> Result<u64, StoreError> {
@@ -199,6 +245,9 @@ impl Store for SqliteStore {
         // One chunk a turn, so that a commit waits for one at the most.
         while let Some(rows) = self.write(|conn| chunks::drop_one(conn, stream, before))? {
             dropped += rows;
+        }
+        for old in self.readers.read(|tx| expiry::find(tx, stream, before))? {
+            while self.write(|conn| expiry::drop_some(conn, &old, before))? {}
         }
         // The caller comes by from time to time: a stream that went silent is prepared here.
         for _ in 0..chunks::STEPS_IDLE {

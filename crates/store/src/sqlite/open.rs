@@ -10,7 +10,7 @@ use super::values::to_sql;
 use super::{SqliteSettings, schema, upgrade};
 use crate::StoreError;
 
-/// Prepared statements that a connection keeps: about ten for a commit, the rest for queries over chunks.
+/// Prepared statements that a connection keeps: about twenty-five for a commit, the rest for queries over chunks.
 const STATEMENTS: usize = 128;
 
 /// Opens the connection that commits; creates the file and its tables when there are none.
@@ -26,7 +26,9 @@ pub(super) fn writer(path: &Path, settings: &SqliteSettings) -> Result<Connectio
     let mode: String = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
         let path = path.display();
-        return Err(StoreError::Refused(format!("{path}: SQLite cannot use write-ahead logging here (got `{mode}`)")));
+        return Err(StoreError::Unavailable(format!(
+            "{path}: SQLite cannot use write-ahead logging here (got `{mode}`)"
+        )));
     }
     conn.pragma_update(None, "synchronous", "NORMAL")?;
     // Building an index sorts in memory (12 MiB for a chunk): temporary files would compete for the disk.
@@ -38,7 +40,7 @@ pub(super) fn writer(path: &Path, settings: &SqliteSettings) -> Result<Connectio
     conn.pragma_update(None, "journal_size_limit", to_sql(settings.checkpoint_bytes * 4)?)?;
     if version == 0 {
         let tx = conn.transaction()?;
-        for part in [schema::TABLES, schema::TENANTS, schema::FACTS, schema::EMPTY_VIEW] {
+        for part in schema::ALL {
             tx.execute_batch(part)?;
         }
         tx.pragma_update(None, "application_id", schema::APPLICATION_ID)?;
@@ -46,7 +48,7 @@ pub(super) fn writer(path: &Path, settings: &SqliteSettings) -> Result<Connectio
         tx.commit()?;
     } else if version < schema::VERSION {
         tracing::info!(path = %path.display(), from = version, to = schema::VERSION, "the store's tables are upgraded");
-        upgrade::upgrade(&mut conn)?;
+        upgrade::upgrade(&mut conn, version)?;
     }
     Ok(conn)
 }

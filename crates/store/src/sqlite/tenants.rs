@@ -41,6 +41,11 @@ impl Scope {
         })
     }
 
+    /// The one tenant that it is, if it is one.
+    pub(super) fn tenant(self) -> Option<i64> {
+        self.only
+    }
+
     /// Which rows of a chunk are in scope; `None` when it can have none of them.
     pub(super) fn within(self, chunk: &Chunk) -> Option<Whose> {
         match self.only {

@@ -43,22 +43,75 @@ pub(super) fn id_hash(id: &[u8]) -> Option<i64> {
     (!id.is_empty()).then(|| i64::from(xxhash_rust::xxh3::xxh3_64(id) as i32))
 }
 
+/// Only what an operation's own data are to blame for is refused: the engine takes a refused record for a bad one, and
+/// the rest of the log must not become dead letters because a disk is full or a file is damaged.
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         let text = error.to_string();
-        match error.sqlite_error_code() {
-            Some(
-                ErrorCode::DatabaseBusy
-                | ErrorCode::DatabaseLocked
-                | ErrorCode::SystemIoFailure
-                | ErrorCode::DiskFull
-                | ErrorCode::CannotOpen
-                | ErrorCode::OutOfMemory
-                | ErrorCode::OperationInterrupted
-                | ErrorCode::FileLockingProtocolFailed,
-            ) => Self::Unavailable(text),
-            Some(ErrorCode::NotADatabase) => Self::Incompatible(text),
-            _ => Self::Refused(text),
+        match error {
+            rusqlite::Error::SqliteFailure(failure, _) => match failure.code {
+                // A trigger's RAISE is a constraint too, and so is a value of another type than a STRICT table wants.
+                ErrorCode::ConstraintViolation
+                | ErrorCode::TooBig
+                | ErrorCode::TypeMismatch
+                | ErrorCode::ParameterOutOfRange => Self::Refused(text),
+                ErrorCode::NotADatabase => Self::Incompatible(text),
+                _ => Self::Unavailable(text),
+            },
+            rusqlite::Error::ToSqlConversionFailure(_) => Self::Refused(text),
+            // What cannot be read back is the file's fault.
+            _ => Self::Unavailable(text),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn only_what_concerns_the_data_is_refused() {
+        let kind = |code: i32| match rusqlite::Error::SqliteFailure(ffi::Error::new(code), None).into() {
+            StoreError::Refused(_) => "refused",
+            StoreError::Unavailable(_) => "unavailable",
+            StoreError::Incompatible(_) => "incompatible",
+            StoreError::Fenced { .. } => "fenced",
+        };
+        for code in [
+            ffi::SQLITE_CONSTRAINT,
+            ffi::SQLITE_CONSTRAINT_TRIGGER,
+            ffi::SQLITE_CONSTRAINT_DATATYPE,
+            ffi::SQLITE_TOOBIG,
+            ffi::SQLITE_MISMATCH,
+            ffi::SQLITE_RANGE,
+        ] {
+            assert_eq!(kind(code), "refused", "{code}");
+        }
+        for code in [
+            ffi::SQLITE_BUSY,
+            ffi::SQLITE_LOCKED,
+            ffi::SQLITE_CORRUPT,
+            ffi::SQLITE_READONLY,
+            ffi::SQLITE_READONLY_DBMOVED,
+            ffi::SQLITE_PERM,
+            ffi::SQLITE_AUTH,
+            ffi::SQLITE_FULL,
+            ffi::SQLITE_IOERR,
+            ffi::SQLITE_CANTOPEN,
+            ffi::SQLITE_NOMEM,
+            ffi::SQLITE_INTERRUPT,
+            ffi::SQLITE_PROTOCOL,
+            ffi::SQLITE_SCHEMA,
+            ffi::SQLITE_MISUSE,
+            ffi::SQLITE_INTERNAL,
+            ffi::SQLITE_NOLFS,
+            ffi::SQLITE_ERROR,
+        ] {
+            assert_eq!(kind(code), "unavailable", "{code}");
+        }
+        assert_eq!(kind(ffi::SQLITE_NOTADB), "incompatible");
+        assert!(matches!(rusqlite::Error::InvalidQuery.into(), StoreError::Unavailable(_)));
     }
 }

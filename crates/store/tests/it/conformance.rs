@@ -2,55 +2,133 @@
 
 use std::ops::ControlFlow;
 
-use event::Severity;
-use store::query::{AnomalyQuery, DeadLetterQuery, EventQuery};
-use store::{Commit, Store, StoreError, StoredPosition};
+use event::{
+    DeadLetter, DeliveryChange, DeliveryStatus, LetterChange, LetterEvent, LetterStatus, Severity, WindowDelta,
+};
+use store::query::{AlertQuery, AnomalyQuery, DeadLetterQuery, EventQuery, WindowQuery};
+use store::{Commit, Retract, Snapshot, Store, StoreError, StoredPosition};
 
 use crate::data::*;
 
-fn everything(store: &dyn Store) -> (Vec<StoredPosition>, usize, usize, u64, u64) {
-    let anomalies = store.anomalies(&AnomalyQuery { limit: 10, ..AnomalyQuery::default() }).unwrap().total;
-    let letters = store.dead_letters(&DeadLetterQuery { limit: 10, ..DeadLetterQuery::default() }).unwrap().total;
-    let rows = scanned(store, "signals").len();
-    (store.positions("engine").unwrap(), store.snapshots().unwrap().len(), rows, anomalies, letters)
+/// How much there is of everything.
+#[derive(Debug, Default, PartialEq)]
+struct Everything {
+    positions: Vec<StoredPosition>,
+    snapshots: usize,
+    rows: usize,
+    anomalies: u64,
+    letters: Vec<DeadLetter>,
+    windows: usize,
+    late: u64,
+    alerts: Vec<DeliveryStatus>,
+    due: usize,
+}
+
+fn everything(store: &dyn Store) -> Everything {
+    let letters = store.dead_letters(&DeadLetterQuery { limit: 10, ..DeadLetterQuery::default() }).unwrap();
+    let windows = store.windows(&WindowQuery { limit: 10, ..WindowQuery::default() }).unwrap().rows;
+    let alerts = store.alerts(&AlertQuery { limit: 10, ..AlertQuery::default() }).unwrap().rows;
+    Everything {
+        positions: store.positions("engine").unwrap(),
+        snapshots: store.snapshots().unwrap().len(),
+        rows: scanned(store, "signals").len(),
+        anomalies: store.anomalies(&AnomalyQuery { limit: 10, ..AnomalyQuery::default() }).unwrap().total,
+        letters: letters.rows,
+        windows: windows.len(),
+        late: windows.iter().map(|row| row.late).sum(),
+        alerts: alerts.iter().map(|row| row.status).collect(),
+        due: store.outbox(i64::MAX, 10).unwrap().len(),
+    }
+}
+
+/// The parts of a commit that has something of everything.
+struct Parts {
+    rows: Vec<Row>,
+    windows: Vec<WindowDelta>,
+    changes: Vec<LetterChange>,
+    retract: Vec<Retract>,
+    deliveries: Vec<DeliveryChange>,
+}
+
+/// Puts into the store what the commit of these parts changes.
+fn before(store: &dyn Store) -> Parts {
+    let anomalies = [anomaly(0), anomaly(1)];
+    let (alerts, dead_letters) = ([alert(0, "ops")], [dead_letter(1)]);
+    let windows = [piece(window("w", 0, "old"), &[1])];
+    let commit = Commit { consumer: "engine", anomalies: &anomalies, alerts: &alerts, ..Commit::default() };
+    store.commit(&Commit { windows: &windows, dead_letters: &dead_letters, ..commit }).unwrap();
+    let told = store.outbox(i64::MAX, 1).unwrap()[0].row;
+    let [tenant, stream, id] = [String::new(), "signals".to_owned(), anomaly(1).id];
+    let change = LetterChange { tenant: String::new(), id: dead_letter(1).id, event: LetterEvent::Discarded };
+    Parts {
+        rows: (0..25).map(row).collect(),
+        windows: vec![WindowDelta { publish: Some("events".into()), ..piece(window("w", 0, "new"), &[1]) }],
+        changes: vec![change],
+        retract: vec![Retract::Window(window("w", 0, "old")), Retract::Anomaly { tenant, stream, id }],
+        deliveries: vec![DeliveryChange {
+            row: told,
+            at: 5,
+            status: DeliveryStatus::Delivered,
+            error: String::new(),
+            next_at: 0,
+        }],
+    }
+}
+
+/// What is there after [`before`] and the commit of its parts.
+fn after() -> Everything {
+    let position = StoredPosition { stream: "signals".to_owned(), partition: 1, offset: 25 };
+    Everything {
+        positions: vec![position],
+        snapshots: 1,
+        rows: 25,
+        anomalies: 2,
+        letters: vec![dead_letter(2), DeadLetter { status: LetterStatus::Discarded, retry_at: None, ..dead_letter(1) }],
+        windows: 1,
+        late: 3,
+        alerts: vec![DeliveryStatus::Pending, DeliveryStatus::Delivered],
+        due: 2,
+    }
 }
 
 pub(crate) fn a_commit_is_there_whole_and_still_after_reopening(new: New) {
     let database = new(SMALL);
-    let rows: Vec<Row> = (0..25).map(row).collect();
-    let commit = Commit {
+    let store = database.open();
+    let parts = before(&*store);
+    with(&parts, &snapshot(1, 20, b"state"), |commit| store.commit(commit).unwrap());
+    assert_eq!(everything(&*store), after());
+    drop(store);
+    assert_eq!(everything(&*database.open()), after());
+}
+
+fn with<T>(parts: &Parts, snapshot: &Snapshot, then: impl FnOnce(&Commit<'_>) -> T) -> T {
+    then(&Commit {
         consumer: "engine",
         moves: vec![step(SIGNALS, 1, 0, 25)],
-        blocks: &[block(SIGNALS, 1, 0, 7, &rows)],
-        anomalies: &[anomaly(1)],
-        dead_letters: &[dead_letter(1)],
-        snapshots: &[snapshot(1, 20, b"state")],
-    };
-    let store = database.open();
-    store.commit(&commit).unwrap();
-    let position = StoredPosition { stream: "signals".to_owned(), partition: 1, offset: 25 };
-    assert_eq!(everything(&*store), (vec![position.clone()], 1, 25, 1, 1));
-    drop(store);
-    assert_eq!(everything(&*database.open()), (vec![position], 1, 25, 1, 1));
+        blocks: &[block(SIGNALS, 1, 0, 7, &parts.rows)],
+        anomalies: &[anomaly(2)],
+        dead_letters: &[dead_letter(2)],
+        snapshots: std::slice::from_ref(snapshot),
+        windows: &parts.windows,
+        late: &[late(window("w", 0, "new"), 3, 1_000)],
+        alerts: &[alert(2, "ops")],
+        letter_changes: &parts.changes,
+        deliveries: &parts.deliveries,
+        retract: &parts.retract,
+    })
 }
 
 pub(crate) fn a_refused_commit_leaves_nothing(new: New) {
     let database = new(SMALL);
     let store = database.open();
-    let rows: Vec<Row> = (0..25).map(row).collect();
-    // The last thing written is what no database can hold: all before it must go away again.
-    let commit = Commit {
-        consumer: "engine",
-        moves: vec![step(SIGNALS, 0, 0, 25)],
-        blocks: &[block(SIGNALS, 0, 0, 7, &rows)],
-        anomalies: &[anomaly(1)],
-        dead_letters: &[dead_letter(1)],
-        snapshots: &[snapshot(0, u64::MAX, b"state")],
-    };
-    assert!(matches!(store.commit(&commit), Err(StoreError::Refused(_))));
-    assert_eq!(everything(&*store), (vec![], 0, 0, 0, 0));
-    store.commit(&Commit { snapshots: &[snapshot(0, 20, b"state")], ..commit }).unwrap();
-    assert_eq!(everything(&*store).2, 25);
+    let parts = before(&*store);
+    let untouched = everything(&*store);
+    // Near the end comes what no database can hold: all before it must go away again.
+    let refused = with(&parts, &snapshot(0, u64::MAX, b"state"), |commit| store.commit(commit));
+    assert!(matches!(refused, Err(StoreError::Refused(_))));
+    assert_eq!(everything(&*store), untouched);
+    with(&parts, &snapshot(0, 20, b"state"), |commit| store.commit(commit)).unwrap();
+    assert_eq!(everything(&*store), after());
 }
 
 pub(crate) fn a_position_that_is_elsewhere_fences(new: New) {
@@ -132,27 +210,6 @@ pub(crate) fn anomalies_are_kept_once_and_found_by_every_filter(new: New) {
     assert_eq!(page.rows[1].anomaly, anomaly(1));
 }
 
-pub(crate) fn dead_letters_are_kept_once_and_found_by_every_filter(new: New) {
-    let database = new(SMALL);
-    let store = database.open();
-    let all: Vec<_> = (0..8).map(dead_letter).collect();
-    for dead_letters in [&all[..5], &all[2..]] {
-        store.commit(&Commit { consumer: "engine", dead_letters, ..Commit::default() }).unwrap();
-    }
-    let check = |query: DeadLetterQuery, expected: Vec<u64>, total: u64| {
-        let page = store.dead_letters(&query).unwrap();
-        assert_eq!(page.rows, expected.into_iter().map(dead_letter).collect::<Vec<_>>(), "{query:?}");
-        assert_eq!(page.total, total);
-    };
-    let base = || DeadLetterQuery { limit: 100, ..DeadLetterQuery::default() };
-    check(base(), (0..8).rev().collect(), 8);
-    check(DeadLetterQuery { skip: 2, limit: 3, ..base() }, vec![5, 4, 3], 8);
-    check(DeadLetterQuery { id: Some("letter-4".into()), ..base() }, vec![4], 1);
-    check(DeadLetterQuery { stream: Some("events".into()), ..base() }, vec![7, 5, 3, 1], 4);
-    check(DeadLetterQuery { stream: Some("events".into()), code: Some("too_deep".into()), ..base() }, vec![7, 3], 2);
-    check(DeadLetterQuery { code: Some("nothing".into()), ..base() }, vec![], 0);
-}
-
 pub(crate) fn every_byte_comes_back(new: New) {
     let database = new(SMALL);
     let store = database.open();
@@ -220,30 +277,6 @@ pub(crate) fn a_scan_goes_up_in_every_partition_and_stops_when_told(new: New) {
     store.scan("signals", &mut each).unwrap();
     assert_eq!(seen, 13);
     assert!(scanned(&*store, "nowhere").is_empty());
-}
-
-pub(crate) fn expiry_drops_whole_chunks_only(new: New) {
-    let database = new(SMALL);
-    let store = database.open();
-    // Chunks of 10 rows out of commits of 4: received at 1 1 1 1 2 2 2 2 3 3 | 3 3 4 4 4 4 5 5 5 5 | 6 …
-    fill(&*store, 24, 4);
-    commit_blocks(&*store, &[block(EVENTS, 0, 0, 1, &[row(1)])]);
-    let check = |before: i64, dropped: u64, first_left: u64| {
-        assert_eq!(store.expire("signals", before).unwrap(), dropped, "before {before}");
-        let offsets: Vec<u64> = scanned(&*store, "signals").iter().map(|row| row.1).collect();
-        assert_eq!(offsets, (first_left..24).collect::<Vec<_>>());
-        let query = EventQuery { stream: Some("signals".into()), limit: 100, count: true, ..EventQuery::default() };
-        assert_eq!(store.events(&query).unwrap().total, Some(24 - first_left));
-        assert_eq!(store.summary("signals", None, 0).unwrap().events, 24 - first_left);
-    };
-    check(3, 0, 0);
-    check(4, 10, 10);
-    check(5, 0, 10);
-    check(7, 14, 24);
-    assert_eq!(scanned(&*store, "events").len(), 1, "another stream is left alone");
-    assert_eq!(store.expire("nowhere", 100).unwrap(), 0);
-    commit_blocks(&*store, &[block(SIGNALS, 0, 24, 9, &[row(24)])]);
-    assert_eq!(scanned(&*store, "signals").len(), 1, "and the stream goes on");
 }
 
 pub(crate) fn questions_may_be_asked_while_rows_are_committed(new: New) {

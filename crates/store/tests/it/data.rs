@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use event::measure::Shape as Kind;
 use event::{
-    Anomaly, Batch, Block, BlockBuilder, Catalog, DeadLetter, Draft, Position, Retention, Severity, Span, Stage,
-    Stream, StreamId,
+    Alert, Anomaly, Batch, Block, BlockBuilder, Catalog, Classification, DeadLetter, Draft, LateEvents, LetterStatus,
+    Millis, Position, Retention, Severity, Span, Stage, Stream, StreamId, WindowDelta, WindowId,
 };
 use store::{Commit, Move, Snapshot, Store, StoredPosition};
 
@@ -149,6 +150,16 @@ pub(crate) fn dead_letter(n: u64) -> DeadLetter {
         data: vec![0xc3, 0x28, n as u8],
         request_id: "request".to_owned(),
         received_at: n as i64,
+        edited: None,
+        key: format!("key-{}", n % 2),
+        headers: if n.is_multiple_of(2) { Vec::new() } else { vec![1, b'a', 1, 0, n as u8] },
+        correlation_id: format!("correlation-{n}"),
+        first_failed_at: n as i64 + 10,
+        last_failed_at: n as i64 + 20,
+        attempts: 1,
+        classification: [Classification::Permanent, Classification::Temporary][n as usize % 2],
+        status: LetterStatus::Open,
+        retry_at: (n % 4 == 1).then_some(n as i64 + 30),
     }
 }
 
@@ -167,4 +178,50 @@ pub(crate) fn scanned(store: &dyn Store, stream: &str) -> Vec<(u32, u64, Vec<u8>
     };
     store.scan(stream, &mut each).unwrap();
     rows
+}
+
+pub(crate) const MINUTE: Millis = 60_000;
+
+/// A window of `signals`, of the default tenant, one minute long.
+pub(crate) fn window(name: &str, start: Millis, key: &str) -> WindowId {
+    let (window, key) = (name.to_owned(), format!(r#"{{"user":"{key}"}}"#));
+    WindowId { tenant: String::new(), stream: "signals".to_owned(), window, size_ms: MINUTE, start, key }
+}
+
+/// A piece of it that saw these amounts.
+pub(crate) fn piece(id: WindowId, amounts: &[i64]) -> WindowDelta {
+    let kinds = [Kind::Count, Kind::Sum, Kind::Min, Kind::Distinct, Kind::Quantile(0.5)];
+    let mut measures = kinds.map(Kind::empty).to_vec();
+    for (kind, measure) in kinds.iter().zip(&mut measures) {
+        amounts.iter().for_each(|amount| measure.add(kind.step_of_int(i128::from(*amount))));
+    }
+    WindowDelta {
+        end: id.start + id.size_ms,
+        id,
+        definition: u64::MAX - 7,
+        partition: 0,
+        offset: 9,
+        names: ["count", "amount", "least", "users", "p50"].map(str::to_owned).into(),
+        measures,
+        events: amounts.len() as u64,
+        correction: false,
+        publish: None,
+    }
+}
+
+pub(crate) fn late(id: WindowId, events: u64, lateness_ms: Millis) -> LateEvents {
+    LateEvents { end: id.start + id.size_ms, id, partition: 0, offset: 9, events, lateness_ms, corrected: false }
+}
+
+/// An alert of [`anomaly`] `n` to a target.
+pub(crate) fn alert(n: u64, target: &str) -> Alert {
+    let anomaly = anomaly(n);
+    Alert {
+        tenant: anomaly.tenant,
+        target: target.to_owned(),
+        id: format!("alert-{n}"),
+        stream: anomaly.stream,
+        anomaly: anomaly.id,
+        body: format!(r#"{{"n":{n}}}"#),
+    }
 }

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
-use store::query::EventQuery;
+use store::query::{EventQuery, WindowQuery};
 use store::sqlite::{SqliteSettings, SqliteStore};
-use store::{Commit, Store, StoreError};
+use store::{Answers, Commit, Store, StoreError};
 
 use crate::data::*;
-use crate::{conformance, pages, tenants};
+use crate::{conformance, expiry, letters, outbox, pages, tenants, windows};
 
 /// A file in a folder that goes away with it.
 pub(crate) struct File {
@@ -65,11 +65,35 @@ conforms! {
         positions_are_of_one_consumer_and_may_begin_anywhere
         a_snapshot_replaces_the_one_before
         anomalies_are_kept_once_and_found_by_every_filter
-        dead_letters_are_kept_once_and_found_by_every_filter
         every_byte_comes_back
         a_scan_goes_up_in_every_partition_and_stops_when_told
-        expiry_drops_whole_chunks_only
         questions_may_be_asked_while_rows_are_committed;
+    letters:
+        dead_letters_are_kept_once_and_found_by_every_filter
+        every_part_of_a_dead_letter_comes_back
+        what_happens_to_a_dead_letter_follows_from_its_status
+        a_failed_replay_counts_and_the_fourth_quarantines
+        an_edited_letter_keeps_what_the_sender_sent
+        changes_are_of_one_tenants_letter_and_may_come_with_it;
+    windows:
+        pieces_in_any_order_and_any_commits_give_equal_rows
+        any_page_of_windows_is_answered_as_by_the_model
+        a_page_goes_through_a_start_with_many_groups
+        a_piece_of_another_definition_replaces_the_row
+        a_retracted_window_goes_and_one_that_comes_again_goes_on
+        late_events_are_counted_with_and_without_their_window;
+    outbox:
+        an_alert_is_kept_when_its_anomaly_is_new
+        alerts_are_found_by_every_filter
+        what_is_due_is_told_until_it_is_done
+        what_waits_for_one_target_hides_nothing_for_another
+        a_windows_result_is_told_as_it_is_and_again_when_it_changes;
+    expiry:
+        expiry_drops_whole_chunks_only
+        anomalies_go_with_their_stream
+        windows_go_when_they_ended_before_and_have_not_changed_since
+        what_was_told_goes_and_what_waits_stays
+        settled_dead_letters_go_with_the_log_that_holds_them;
     pages:
         any_question_is_answered_as_by_the_model
         a_stream_of_many_types_is_still_in_order
@@ -104,7 +128,7 @@ fn a_file_of_a_newer_version_is_refused() {
     fill(&file.store().unwrap(), 3, 3);
     file.shell().pragma_update(None, "user_version", 99).unwrap();
     assert!(matches!(file.store(), Err(StoreError::Incompatible(why)) if why.contains("newer")));
-    file.shell().pragma_update(None, "user_version", 2).unwrap();
+    file.shell().pragma_update(None, "user_version", 3).unwrap();
     assert_eq!(scanned(&file.store().unwrap(), "signals").len(), 3);
 }
 
@@ -126,6 +150,62 @@ fn a_commit_while_another_process_writes_is_unavailable_and_may_be_retried() {
     assert!(store.positions("engine").unwrap().is_empty(), "reading goes on meanwhile");
     other.execute_batch("ROLLBACK").unwrap();
     store.commit(&commit).unwrap();
+}
+
+/// A commit with a row and a window.
+fn commit_both(store: &SqliteStore, from: u64) -> Result<(), StoreError> {
+    let blocks = [block(SIGNALS, 0, from, 1, &[row(from as i64)])];
+    let windows = [piece(window("w", 0, "a"), &[1])];
+    let moves = vec![step(SIGNALS, 0, from, from + 1)];
+    store.commit(&Commit { consumer: "engine", moves, blocks: &blocks, windows: &windows, ..Commit::default() })
+}
+
+#[test]
+fn a_row_that_a_trigger_refuses_is_refused() {
+    let file = file(SMALL);
+    let store = file.store().unwrap();
+    commit_both(&store, 0).unwrap();
+    let refuse =
+        "CREATE TRIGGER no BEFORE INSERT ON events_1 WHEN NEW.id = 'id-1' BEGIN SELECT RAISE(ABORT, 'no'); END";
+    file.shell().execute_batch(refuse).unwrap();
+    assert!(matches!(commit_both(&store, 1), Err(StoreError::Refused(why)) if why.contains("no")));
+    assert_eq!(store.windows(&WindowQuery { limit: 1, ..WindowQuery::default() }).unwrap().rows[0].revision, 1);
+    file.shell().execute_batch("DROP TRIGGER no").unwrap();
+    commit_both(&store, 1).unwrap();
+}
+
+#[test]
+fn trouble_with_the_file_makes_no_record_a_bad_one() {
+    let check = |spoil: &str, mend: &str| {
+        let file = file(SMALL);
+        let store = file.store().unwrap();
+        commit_both(&store, 0).unwrap();
+        file.shell().execute_batch(spoil).unwrap();
+        let told = commit_both(&store, 1);
+        assert!(matches!(told, Err(StoreError::Unavailable(_))), "{spoil}: {told:?}");
+        file.shell().execute_batch(mend).unwrap();
+        commit_both(&store, 1).unwrap();
+    };
+    check("ALTER TABLE windows RENAME TO gone", "ALTER TABLE gone RENAME TO windows");
+    check("ALTER TABLE events_1 RENAME COLUMN data TO gone", "ALTER TABLE events_1 RENAME COLUMN gone TO data");
+    check("UPDATE windows SET measures = x'0100'", "DELETE FROM windows");
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test damages a file")]
+fn a_damaged_file_is_unavailable() {
+    let file = file(SMALL);
+    let store = file.store().unwrap();
+    fill(&store, 100, 10);
+    commit_both(&store, 100).unwrap();
+    drop(store);
+    let mut bytes = std::fs::read(file.path()).unwrap();
+    let page = 16 << 10;
+    // All but the page that says what tables there are.
+    bytes[page..].iter_mut().for_each(|byte| *byte = 0xaa);
+    std::fs::write(file.path(), &bytes).unwrap();
+    let told = file.store().and_then(|store| commit_both(&store, 101));
+    assert!(matches!(told, Err(StoreError::Unavailable(_))), "{told:?}");
 }
 
 #[test]

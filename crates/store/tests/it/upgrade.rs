@@ -1,11 +1,13 @@
-//! A file of version 1 opens as one of version 2, with everything in it.
+//! Files of earlier versions open as files of this one, with everything in them.
 
+use event::{Catalog, DeadLetter, LetterChange, LetterEvent, Stage, WindowId};
 use rusqlite::Connection;
 use store::query::{AnomalyQuery, DeadLetterQuery, EventQuery};
-use store::{Commit, Store, StoreError};
+use store::{Answers, Commit, Store, StoreError};
 
 use crate::data::*;
 use crate::sqlite::{File, file};
+use crate::version_2::VERSION_2;
 
 /// What version 1 made of an empty file, and two chunks: a sealed one with all that belongs to it, and one that fills.
 const VERSION_1: &str = "
@@ -69,11 +71,11 @@ PRAGMA application_id = 0x4D6C5374;
 PRAGMA user_version = 1;
 ";
 
-fn version_1() -> File {
+fn old(made: &str) -> File {
     let file = file(Shape { chunk_rows: 20, index_early: false });
     let shell = file.shell();
     shell.execute_batch("PRAGMA journal_mode = WAL").unwrap();
-    shell.execute_batch(VERSION_1).unwrap();
+    shell.execute_batch(made).unwrap();
     for n in 0..13 {
         let hash = i64::from(xxhash_rust::xxh3::xxh3_64(format!("id-{n}").as_bytes()) as i32);
         let chunk = if n < 10 { 1 } else { 2 };
@@ -82,15 +84,30 @@ fn version_1() -> File {
     file
 }
 
+/// A letter of a version that knew no replays.
+fn old_letter(n: u64) -> DeadLetter {
+    DeadLetter {
+        stream: "signals".to_owned(),
+        key: String::new(),
+        headers: Vec::new(),
+        correlation_id: "request".to_owned(),
+        first_failed_at: n as i64,
+        last_failed_at: n as i64,
+        classification: event::Classification::Permanent,
+        retry_at: None,
+        ..dead_letter(n)
+    }
+}
+
 fn number(shell: &Connection, sql: &str) -> i64 {
     shell.query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
 #[test]
 fn a_file_of_version_1_opens_with_all_its_rows() {
-    let file = version_1();
+    let file = old(VERSION_1);
     let store = file.store().unwrap();
-    assert_eq!(number(&file.shell(), "PRAGMA user_version"), 2);
+    assert_eq!(number(&file.shell(), "PRAGMA user_version"), 3);
     let rows: Vec<_> = (0..13).map(|n| (0, n, row(n as i64).data)).collect();
     assert_eq!(scanned(&store, "signals"), rows);
     let base = EventQuery { limit: 100, count: true, ..EventQuery::default() };
@@ -111,8 +128,7 @@ fn a_file_of_version_1_opens_with_all_its_rows() {
         let rows: Vec<_> = rows.into_iter().map(|row| (row.row, row.anomaly)).collect();
         assert_eq!(rows, [(9, anomaly(7)), (4, anomaly(6))][..2 * there]);
         let letters = DeadLetterQuery { tenant: tenant.clone(), limit: 9, ..DeadLetterQuery::default() };
-        let letter = event::DeadLetter { stream: "signals".to_owned(), ..dead_letter(4) };
-        assert_eq!(store.dead_letters(&letters).unwrap().rows, [letter][..there]);
+        assert_eq!(store.dead_letters(&letters).unwrap().rows, [old_letter(4)][..there]);
         let summary = store.summary("signals", tenant.as_deref(), 0).unwrap();
         assert_eq!(
             (summary.events, summary.anomalies, summary.dead_letters),
@@ -125,7 +141,7 @@ fn a_file_of_version_1_opens_with_all_its_rows() {
 
 #[test]
 fn an_upgraded_file_goes_on_where_it_was_and_takes_tenants() {
-    let file = version_1();
+    let file = old(VERSION_1);
     let store = file.store().unwrap();
     let rows = [row(13), of("a", row(4)), row(14)];
     let findings = [anomaly(6), event::Anomaly { tenant: "a".to_owned(), ..anomaly(6) }];
@@ -150,14 +166,88 @@ fn an_upgraded_file_goes_on_where_it_was_and_takes_tenants() {
 }
 
 #[test]
+fn a_file_of_version_2_opens_with_all_its_rows_and_letters_that_can_be_replayed() {
+    let file = old(VERSION_2);
+    let store = file.store().unwrap();
+    assert_eq!(number(&file.shell(), "PRAGMA user_version"), 3);
+    assert_eq!(scanned(&store, "signals").len(), 11);
+    let acme = || Some("acme".to_owned());
+    let events = EventQuery { tenant: acme(), limit: 9, ..EventQuery::default() };
+    assert_eq!(store.events(&events).unwrap().rows[0].offset, 10);
+    let theirs = |mut letter: DeadLetter| {
+        (letter.tenant, letter.stage, letter.data) = ("acme".to_owned(), Stage::Collect, b"{}".to_vec());
+        DeadLetter { code: "too_deep".to_owned(), ..letter }
+    };
+    let all = DeadLetterQuery { limit: 9, ..DeadLetterQuery::default() };
+    let letters = || store.dead_letters(&all).unwrap().rows;
+    assert_eq!(letters(), [theirs(old_letter(6)), old_letter(4)]);
+    let anomalies = store.anomalies(&AnomalyQuery { limit: 9, ..AnomalyQuery::default() }).unwrap().rows;
+    assert_eq!(anomalies.iter().map(|row| row.row).collect::<Vec<_>>(), [9, 4]);
+    assert_eq!(store.snapshots().unwrap(), [snapshot(0, 9, b"state")]);
+
+    let change = |event| LetterChange { tenant: "acme".to_owned(), id: "letter-6".to_owned(), event };
+    let changes = [change(LetterEvent::Replaying), change(LetterEvent::Resolved)];
+    let windows = [piece(WindowId { tenant: "acme".to_owned(), ..window("w", 0, "a") }, &[1])];
+    let dead_letters = [dead_letter(8)];
+    let commit =
+        Commit { letter_changes: &changes, windows: &windows, dead_letters: &dead_letters, ..Commit::default() };
+    store.commit(&commit).unwrap();
+    assert_eq!(letters()[1].status, event::LetterStatus::Resolved);
+    assert!(number(&file.shell(), "SELECT max(n) FROM dead_letters") > 5, "numbers of rows are never given again");
+    // What a door refused goes with the internal stream, also when that had no number before.
+    store.expire("signals", i64::MAX).unwrap();
+    assert_eq!(letters().len(), 3);
+    store.expire(Catalog::REFUSED, i64::MAX).unwrap();
+    assert_eq!(letters(), [dead_letter(8), old_letter(4)]);
+    drop(store);
+    assert_eq!(number(&file.shell(), "SELECT count(*) FROM windows"), 0);
+    file.store().unwrap();
+}
+
+#[test]
+fn an_upgraded_file_is_made_of_the_same_tables_as_a_new_one() {
+    let made = |file: &File| {
+        file.store().unwrap();
+        let shell = file.shell();
+        let sql = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'events%'
+             AND name <> 'chunks' ORDER BY name";
+        let mut statement = shell.prepare(sql).unwrap();
+        let tables = statement.query_map([], |r| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?))).unwrap();
+        // Renamed tables keep quotes around their names, and spaces are the tests' own.
+        let plain = |sql: String| sql.replace('"', "").split_whitespace().collect::<String>().replace("(", " (");
+        tables.map(Result::unwrap).map(|(name, sql)| (name, plain(sql))).collect::<Vec<_>>()
+    };
+    let new = made(&file(SMALL));
+    assert!(new.len() > 30);
+    for old in [old(VERSION_1), old(VERSION_2)] {
+        assert_eq!(made(&old), new);
+    }
+}
+
+#[test]
 fn an_upgrade_that_fails_leaves_the_file_as_it_was() {
-    let file = version_1();
+    for (made, version) in [(VERSION_1, 1), (VERSION_2, 2)] {
+        let file = old(made);
+        let shell = file.shell();
+        shell.execute_batch("DROP INDEX dead_letters_code").unwrap();
+        let before = number(&shell, "SELECT count(*) FROM sqlite_schema");
+        assert!(matches!(file.store(), Err(StoreError::Unavailable(why)) if why.contains("dead_letters_code")));
+        assert_eq!(number(&shell, "PRAGMA user_version"), version);
+        assert_eq!(number(&shell, "SELECT count(*) FROM sqlite_schema"), before);
+        shell.execute_batch("CREATE INDEX dead_letters_code ON dead_letters (code)").unwrap();
+        assert!(scanned(&file.store().unwrap(), "signals").len() > 10);
+    }
+}
+
+#[test]
+fn an_upgrade_goes_step_by_step() {
+    let file = old(VERSION_1);
     let shell = file.shell();
-    shell.execute_batch("DROP INDEX dead_letters_code").unwrap();
-    let before = number(&shell, "SELECT count(*) FROM sqlite_schema");
-    assert!(matches!(file.store(), Err(StoreError::Refused(why)) if why.contains("dead_letters_code")));
-    assert_eq!(number(&shell, "PRAGMA user_version"), 1);
-    assert_eq!(number(&shell, "SELECT count(*) FROM sqlite_schema"), before);
-    shell.execute_batch("CREATE INDEX dead_letters_code ON dead_letters (code)").unwrap();
+    // In the way of the second step only.
+    shell.execute_batch("CREATE TABLE windows (a)").unwrap();
+    assert!(matches!(file.store(), Err(StoreError::Unavailable(why)) if why.contains("windows")));
+    assert_eq!(number(&shell, "PRAGMA user_version"), 2, "the first step stands");
+    shell.execute_batch("DROP TABLE windows").unwrap();
     assert_eq!(scanned(&file.store().unwrap(), "signals").len(), 13);
+    assert_eq!(number(&shell, "PRAGMA user_version"), 3);
 }

@@ -54,6 +54,14 @@ impl Log for Told {
         self.log.commit(consumer, positions)
     }
 
+    fn forget(&self, consumer: &str) -> Result<(), LogError> {
+        self.log.forget(consumer)
+    }
+
+    fn consumers(&self) -> Vec<String> {
+        self.log.consumers()
+    }
+
     fn committed<'a>(&'a self, consumer: &'a str, positions: &'a [Position]) -> Committed<'a> {
         self.log.committed(consumer, positions)
     }

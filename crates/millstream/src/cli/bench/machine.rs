@@ -30,6 +30,11 @@ pub(super) fn peak_rss_mib(pid: u32) -> Option<f64> {
     kib(&field(&format!("/proc/{pid}/status"), "VmHWM")?).map(|kib| kib / 1_024.0)
 }
 
+/// What this process has in memory now, in MiB; `None` where the system does not tell.
+pub(super) fn rss_mib() -> Option<f64> {
+    kib(&field("/proc/self/status", "VmRSS")?).map(|kib| kib / 1_024.0)
+}
+
 fn memory_mib() -> u64 {
     field("/proc/meminfo", "MemTotal").as_deref().and_then(kib).map_or(0, |kib| (kib / 1_024.0) as u64)
 }

@@ -10,6 +10,8 @@ mod e2e;
 mod events;
 mod grpc;
 mod machine;
+mod process;
+mod signals;
 mod storage;
 
 use std::path::PathBuf;
@@ -30,6 +32,8 @@ enum What {
     Log,
     /// Committing to the SQLite store.
     Store,
+    /// The rules and windows of the signals over the log, on one thread; and snapshots of a million keys.
+    Process,
     /// HTTP to log to rules to store, as fast as the lag stays flat.
     E2e,
     /// Everything.
@@ -87,6 +91,9 @@ pub(super) fn run(args: &Args, output: Output) -> Verdict {
     if wanted(What::Log) || wanted(What::Store) {
         let measured = storage::measure(&setup, wanted(What::Log), wanted(What::Store))?;
         figures.extend(measured);
+    }
+    if wanted(What::Process) {
+        figures.extend(process::measure(&setup)?);
     }
     if wanted(What::E2e) {
         figures.push(e2e::measure(&setup)?);

@@ -1,5 +1,7 @@
 //! `GET /v1/events/{id}`: one event, and what became of it on its way.
 
+mod outcome;
+
 use std::sync::Arc;
 
 use api::Caller;
@@ -17,6 +19,7 @@ use crate::error::{QueryError, shorten};
 use crate::params::{Params, public_streams};
 use crate::rows::Event;
 use crate::scope::{Scope, tenant_of};
+use outcome::{Falls, Letter};
 
 /// Rows with the same id that are listed: an id may come again once duplicate suppression has forgotten it.
 const SAME_ID_MAX: usize = 10;
@@ -47,6 +50,13 @@ struct Lineage<'a> {
     anomalies: Vec<String>,
     /// Every row of the store with this id and tenant, newest first, at most ten.
     rows: Vec<StoredRow>,
+    /// The windows that it falls into, as they are defined now, at most 64.
+    windows: Vec<Falls>,
+    /// The id of the dead letter that it is the replay of; null when it is none.
+    replay_of: Option<String>,
+    /// The dead letter that it is, because a rule or the store refused it, or that it is the replay of; null when there is
+    /// none.
+    dead_letter: Option<Letter>,
 }
 
 /// A place in the log.
@@ -115,6 +125,9 @@ fn trace(query: &Query, scope: &Scope, id: &str, only: Option<StreamId>) -> Resu
         stored_at: stored_at.map(to_rfc3339),
         anomalies: anomalies_of(query, &row)?,
         rows: rows_of(query, &row, stored_at)?,
+        windows: outcome::windows_of(query, &row)?,
+        replay_of: outcome::replay_of(&row),
+        dead_letter: outcome::letter_of(query, &row)?,
     };
     to_json(&Traced { event: Event::new(&row), lineage })
 }

@@ -1,17 +1,20 @@
 //! The configuration as its users meet it: documents in, settings or every problem out.
 
-use event::{JsonKind, Severity, TimeUnit};
-use process::RuleKind;
+mod alerts;
+mod rules;
+mod windows;
+
+use event::{JsonKind, TimeUnit};
 
 use super::*;
 
 fn settings(text: &str) -> Settings {
-    load_with(&Source::of(text), std::iter::empty()).unwrap_or_else(|bad| panic!("{bad}"))
+    load_with(&Source::given("test", text), std::iter::empty()).unwrap_or_else(|bad| panic!("{bad}"))
 }
 
 /// Checks that a document has exactly these problems, each as `path: part of its message or suggestion`.
 fn check(text: &str, expected: &[(&str, &str)]) {
-    let bad = load_with(&Source::of(text), std::iter::empty()).expect_err(text);
+    let bad = load_with(&Source::given("test", text), std::iter::empty()).expect_err(text);
     let shown = bad.to_string();
     assert_eq!(bad.problems.len(), expected.len(), "{shown}");
     for (path, part) in expected {
@@ -41,11 +44,8 @@ fn nothing_configured_gives_the_built_in_streams_and_rules() {
     let events = settings.catalog.get(settings.catalog.find("events").unwrap());
     assert!(!events.key.as_ref().unwrap().required && !events.time.as_ref().unwrap().field.required);
 
-    let [purchase, login] = &settings.rules[..] else { panic!("{:?}", settings.rules) };
-    assert_eq!((purchase.name.as_str(), purchase.severity), ("high_value_purchase", Severity::High));
-    assert_eq!(purchase.metadata[1], ("threshold".to_owned(), "1000".to_owned()));
-    assert_eq!(login.kind, RuleKind::Count { more_than: 10, within_ms: 60_000 });
-    assert_eq!((login.cooldown_ms, settings.programs.len()), (60_000, 1));
+    assert_eq!((settings.rules.len(), settings.windows.len(), settings.programs.len()), (7, 1, 1));
+    assert_eq!((settings.zone.as_str(), settings.alerts.len()), ("UTC", 0));
     assert_eq!(settings.listen.to_string(), "127.0.0.1:8000");
     assert_eq!(settings.roles.to_string(), "collect,process,query");
 }
@@ -65,28 +65,17 @@ fn a_key_of_a_built_in_stream_can_be_replaced_alone() {
 }
 
 #[test]
-fn a_rule_of_the_same_name_replaces_the_built_in_one() {
-    let settings = settings(
-        "rules: [{ name: high_value_purchase, stream: signals, when: payload.amount > 5, severity: low },\n  \
-         { name: flood, stream: events, count: { more_than: 3, within: 5m } }]",
-    );
-    assert_eq!(settings.rules.len(), 3);
-    assert_eq!((settings.rules[1].when.as_str(), settings.rules[1].severity), ("payload.amount > 5", Severity::Low));
-    assert_eq!(settings.rules[2].cooldown_ms, 300_000, "a count is quiet for its own window");
-}
-
-#[test]
 fn every_problem_is_told_at_once() {
     check(
         "listn: 127.0.0.1:1\nroles: [colect]\nlog: { backend: kafka }\nstore: { backend: oracle }\n\
-         windows: []\nstreams:\n  signals: { partitons: 3, retention: { age: 7 } }\n  Bad Name: {}\n\
+         window: []\nstreams:\n  signals: { partitons: 3, retention: { age: 7 } }\n  Bad Name: {}\n\
          rules:\n  - { name: r, stream: signal, when: 'a > 1' }\n  - { name: r, stream: signals, when: 'a >' }\n",
         &[
             ("listn", "did you mean `listen`?"),
             ("roles", "did you mean `collect`"),
             ("log.backend", "`kafka` is not in this version use `disk`"),
             ("store.backend", "expected sqlite, found `oracle`"),
-            ("windows", "not in this version"),
+            ("window", "did you mean `windows`?"),
             ("streams.signals.partitons", "did you mean `partitions`?"),
             ("streams.signals.retention.age", "write a unit, as `7s`"),
             ("streams.Bad Name", "is not allowed"),
@@ -118,17 +107,8 @@ fn each_kind_of_mistake_is_named_with_its_path() {
         ("streams: { s: { require: { a: strng } } }", "streams.s.require.a", "did you mean `string`?"),
         ("streams: { s: { retention: { size: 5 } } }", "streams.s.retention.size", "as `5MB`"),
         ("streams: { s: { schema: x } }", "streams.s.schema", "not in this version"),
-        ("rules: { name: r }", "rules", "expected a list"),
-        ("rules: [{ stream: events, when: 'true' }]", "rules[0]", "`name` is missing"),
-        ("rules: [{ name: A, stream: events, when: 'true' }]", "rules[0]", "is not allowed"),
-        ("rules: [{ name: r, stream: events }]", "rules[0]", "needs `when`, `count` or both"),
-        ("rules: [{ name: r, stream: events, count: { more_than: 1 } }]", "rules[0].count", "both needed"),
-        ("rules: [{ name: r, stream: events, when: 'true', streak: 3 }]", "rules[0].streak", "not in this version"),
-        (
-            "rules: [{ name: r, stream: events, when: 'true', severity: hi }]",
-            "rules[0].severity",
-            "did you mean `high`",
-        ),
+        ("zone: Mars", "zone", "as `UTC` or `Europe/Berlin`"),
+        ("zone: Europe/Berln", "zone", "did you mean `Europe/Berlin`?"),
     ];
     for (text, path, part) in table {
         check(text, &[(path, part)]);
@@ -136,25 +116,41 @@ fn each_kind_of_mistake_is_named_with_its_path() {
 }
 
 #[test]
+fn a_flag_has_the_spellings_of_environments_and_other_words_stay_words() {
+    for (text, expected) in [("true", true), ("yes", true), ("1", true), ("False", false), ("off", false), ("0", false)]
+    {
+        assert_eq!(settings(&format!("emit: {{ burst: {text} }}")).emit.burst, expected, "{text}");
+    }
+    let settings = settings("streams: { s: { require: { country: [no, off, y] }, dedup: off } }");
+    let stream = settings.catalog.get(settings.catalog.find("s").unwrap());
+    assert_eq!((&stream.require[0].one_of[..], stream.dedup), (&["no", "off", "y"].map(str::to_owned)[..], None));
+}
+
+#[test]
 fn a_problem_names_its_line_or_its_variable() {
-    let bad = load_with(&Source::of("\n\nroles: x\n"), std::iter::empty()).unwrap_err();
-    assert!(bad.to_string().contains("line 3: roles: "), "{bad}");
+    let bad = load_with(&Source::given("test", "\n\nroles: x\n"), std::iter::empty()).unwrap_err();
+    assert!(bad.to_string().contains("line 3, column 8: roles: "), "{bad}");
     let variable = ("MILLSTREAM__LOG__BACKEND".to_owned(), "redis".to_owned());
-    let bad = load_with(&Source::of("log: { backend: disk }"), std::iter::once(variable)).unwrap_err();
+    let bad = load_with(&Source::given("test", "log: { backend: disk }"), std::iter::once(variable)).unwrap_err();
     assert!(bad.to_string().contains("MILLSTREAM__LOG__BACKEND: log.backend: `redis` is not in"), "{bad}");
+}
+
+/// Checks that what is shown of a document is a configuration, and the same one.
+fn comes_back(text: &str) {
+    let first = show(&settings(text));
+    let yaml = serde_saphyr::to_string(&first).unwrap();
+    assert_eq!(show(&settings(&yaml)), first, "{yaml}");
 }
 
 #[test]
 fn what_is_shown_is_a_configuration_again() {
-    let text = "streams: { orders: { key: 'a.b?', time: { field: t?, unit: s }, id: /x, dedup: off,\n\
-                require: { a: [x, y] }, retention: { size: 10GiB } } }\n\
-                rules: [{ name: r, stream: orders, count: { more_than: 1, within: 1d }, metadata: { n: count } }]";
-    let strict = "collect: { strict_uuids: true, time_window: 1d }";
-    for text in ["", text, strict] {
-        let first = show(&settings(text));
-        let yaml = serde_saphyr::to_string(&first).unwrap();
-        assert_eq!(show(&settings(&yaml)), first, "{yaml}");
-    }
+    comes_back("");
+    comes_back(
+        "streams: { orders: { key: 'a.b?', time: { field: t?, unit: s }, id: /x, dedup: off,\n\
+         require: { a: [x, y] }, retention: { size: 10GiB } } }\n\
+         rules: [{ name: r, stream: orders, count: { more_than: 1, within: 1d }, metadata: { n: count } }]",
+    );
+    comes_back("collect: { strict_uuids: true, time_window: 1d }");
 }
 
 #[test]
@@ -167,7 +163,21 @@ fn addresses_that_others_can_reach_need_a_word() {
 
 #[test]
 fn what_init_writes_is_in_order() {
-    let settings = settings(include_str!("../cli/init.yaml"));
+    let settings = settings(include_str!("../../cli/init.yaml"));
     assert!(settings.catalog.find("orders").is_some());
-    assert_eq!(settings.rules.len(), 4);
+    let names: Vec<&str> = settings.rules.iter().skip(7).map(|rule| rule.name.as_str()).collect();
+    assert_eq!(names, ["large_order", "many_returns"]);
+    assert_eq!(settings.windows[1].name, "orders_by_status");
+}
+
+#[test]
+fn all_that_init_comments_out_is_in_order_too() {
+    let text = include_str!("../../cli/init.yaml");
+    let shown = |line: &str| {
+        let bare = line.strip_prefix("  # ").or_else(|| line.strip_prefix("  #"));
+        bare.map_or_else(|| line.to_owned(), |bare| format!("  {bare}"))
+    };
+    let rules: Vec<String> = text.lines().skip_while(|line| *line != "rules:").map(shown).collect();
+    let settings = settings(&format!("streams: {{ orders: {{ key: customer.id }} }}\n{}", rules.join("\n")));
+    assert_eq!((settings.rules.len() - 7, settings.windows.len() - 1), (8, 3), "one of every kind");
 }
