@@ -15,7 +15,8 @@ const START: Millis = 1_736_906_550_000;
 fn main() {
     let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
     let blocks: Vec<_> = (0..RECORDS / BLOCK).map(|i| block(i, &mut chance)).collect();
-    println!("{} bytes a record", blocks.iter().map(Block::weight).sum::<usize>() / RECORDS);
+    let weight = blocks.iter().map(Block::weight).sum::<usize>() / RECORDS;
+    println!("{} bytes a signal", weight - event::ENTRY_BYTES);
     for (name, windows) in [("rules", &[][..]), ("rules and windows", &windows()[..])] {
         let program = Program::compile(&signals(), &rules(), windows).unwrap_or_else(|errors| panic!("{errors:?}"));
         for round in 1..=4 {
@@ -173,7 +174,7 @@ fn block(index: usize, chance: &mut Chance) -> Block {
             0..40 => ("click", click(chance)),
             40..70 => ("api_call", api_call(chance)),
             70..85 => ("file_access", file_access(user, chance)),
-            85..95 => ("login", login(chance)),
+            85..95 => ("login", login(user, chance)),
             _ => ("purchase", purchase(chance)),
         };
         let time = START + ((index * BLOCK + i) as Millis * 3_600_000) / RECORDS as Millis;
@@ -187,7 +188,7 @@ fn logins(index: usize, chance: &mut Chance) -> Block {
     let mut text = String::new();
     let mut spans = Vec::new();
     for i in 0..BLOCK {
-        let (user, payload) = ((index * BLOCK + i) as u64, login(chance));
+        let (user, payload) = ((index * BLOCK + i) as u64, login(0, chance));
         spans.push(signal(&mut text, user, "login", START + (user / 50) as Millis, &payload, chance));
     }
     finish(index, text, spans)
@@ -203,7 +204,7 @@ fn signal(text: &mut String, user: u64, kind: &str, time: Millis, payload: &str,
     let kind_at = Span::shared(text.len(), kind.len());
     text.push_str(&format!(
         "{kind}\",\"timestamp\":{time},\"payload\":{{{payload},\"session_id\":\"sess_{user}_{}\",\"ip_address\":\
-         \"192.168.{}.{}\",\"user_agent\":\"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)\"}}}}",
+         \"192.168.{}.{}\",\"user_agent\":\"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.6478.127 Safari/537.36\"}}}}",
         1_000 + chance.below(9_000),
         chance.below(256),
         chance.below(256),
@@ -232,9 +233,12 @@ fn file_access(user: u64, chance: &mut Chance) -> String {
     format!("\"file_path\":\"/data/user_{user}/file_{file}.txt\",\"action\":\"{action}\",\"file_size\":{size}")
 }
 
-fn login(chance: &mut Chance) -> String {
+/// Mostly from home.
+fn login(user: u64, chance: &mut Chance) -> String {
+    const PLACES: [&str; 4] = ["US", "EU", "ASIA", "CA"];
     let method = chance.one(&["password", "oauth", "sso"]);
-    let (success, location) = (chance.below(10) < 8, chance.one(&["US", "EU", "ASIA", "CA"]));
+    let home = PLACES[(user % 4) as usize];
+    let (success, location) = (chance.below(10) < 8, if chance.below(50) == 0 { chance.one(&PLACES) } else { home });
     format!("\"login_method\":\"{method}\",\"success\":{success},\"location\":\"{location}\"")
 }
 

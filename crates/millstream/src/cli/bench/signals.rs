@@ -1,4 +1,4 @@
-//! Signals of realistic entropy as lines of JSON, by a seed: 382 bytes each on average, the five types with their weights
+//! Signals of realistic entropy as lines of JSON, by a seed: 384 bytes each on average, the five types with their weights
 //! and payloads, many users.
 
 use std::io::Write;
@@ -89,7 +89,7 @@ fn tail(rng: &mut Rng, user: u32, out: &mut Vec<u8>) {
     put(
         out,
         format_args!(
-            r#","session_id":"sess_{user}_{}","ip_address":"192.168.{}.{}","user_agent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)"}}}}"#,
+            r#","session_id":"sess_{user}_{}","ip_address":"192.168.{}.{}","user_agent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.6478.127 Safari/537.36"}}}}"#,
             rng.u32(1_000..=9_999),
             rng.u8(..),
             rng.u8(..),
@@ -114,8 +114,8 @@ mod tests {
     #[test]
     fn signals_are_json_of_the_size_that_is_told() {
         let (mut rng, mut bytes) = (Rng::with_seed(7), Vec::new());
-        (0..2_000).for_each(|i| line(&mut rng, i, &mut bytes));
-        (0..10).for_each(|user| failure(&mut rng, user, 0, &mut bytes));
+        (0..2_000).for_each(|i| line(&mut rng, 1_736_906_550_000 + i, &mut bytes));
+        (0..10).for_each(|user| failure(&mut rng, user, 1_736_906_550_000, &mut bytes));
         let lines: Vec<_> = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
         assert_eq!(lines.len(), 2_010);
         for line in &lines {
@@ -123,6 +123,6 @@ mod tests {
             assert!(signal["user_id"].is_u64() && signal["payload"]["session_id"].is_string(), "{signal}");
         }
         let mean = bytes.len() / lines.len();
-        assert!((360..400).contains(&mean), "{mean}");
+        assert!((375..395).contains(&mean), "{mean}");
     }
 }
