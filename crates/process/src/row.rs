@@ -70,6 +70,12 @@ struct Slot<'a> {
     value: Value<'a>,
 }
 
+/// The bytes in which fields are looked for. What a door took as JSON is UTF-8; what came with a content type of its own, as
+/// its headers tell, can be anything, and bytes that are no text have no fields.
+fn text_of<'a>(record: &Record<'a>) -> &'a [u8] {
+    if record.headers.is_empty() || std::str::from_utf8(record.data).is_ok() { record.data } else { b"" }
+}
+
 impl<'a> Row<'a> {
     pub(crate) fn new(record: Record<'a>, fields: &'a Fields, together: &'a Together) -> Self {
         let slot = Slot { turn: 0, json: b"", parsed: 0, value: Value::Missing };
@@ -112,7 +118,7 @@ impl<'a> Row<'a> {
             return if slots[slot].turn == turn { slots[slot].json } else { b"" };
         };
         self.walk += 1;
-        plan.find(self.record.data, &mut self.marks, self.walk, |at, json| {
+        plan.find(text_of(&self.record), &mut self.marks, self.walk, |at, json| {
             (slots[at].turn, slots[at].json) = (turn, json);
         });
         if slots[slot].turn == turn { slots[slot].json } else { b"" }
