@@ -1,9 +1,10 @@
-//! The workshop: `cargo xtask tidy | lint | test | ci`, the same commands on every machine.
+//! The workshop: `cargo xtask tidy | lint | test | services | ci`, the same commands on every machine.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks to its caller")]
 
 mod ci;
 mod command;
 mod needs;
+mod servers;
 mod tally;
 mod test;
 mod tidy;
@@ -16,10 +17,11 @@ use workspace::Workspace;
 const USAGE: &str = "\
 usage: cargo xtask <verb>
 
-  tidy   the rules of the house that the compiler cannot hold
-  lint   formatting, clippy without a warning, and cargo-deny where it is installed
-  test   tidy, then every test; the last line counts them
-  ci     lint, then test: what has to be green before a merge";
+  tidy      the rules of the house that the compiler cannot hold
+  lint      formatting, clippy without a warning, and cargo-deny where it is installed
+  test      tidy, then every test; the last line counts them
+  services  the servers of the tests, on free ports, until Ctrl-C
+  ci        lint, then test: what has to be green before a merge";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run,
         ["lint"] => ci::lint,
         ["test"] => test::run,
+        ["services"] => servers::run,
         ["ci"] => ci::run,
         _ => {
             eprintln!("{USAGE}");

@@ -92,7 +92,10 @@ fn log_error(error: &LogError, message: String) -> ApiError {
         LogError::Full(_) => ApiError::unavailable("disk_full", "the disk is full; nothing was taken", 10),
         LogError::Poisoned(_) => ApiError::unavailable("log_poisoned", message, 30),
         LogError::Closed => ApiError::unavailable("shutting_down", message, 5),
-        LogError::Disk { .. } | LogError::Locked(_) | LogError::Partitions { .. } => ApiError::internal(error),
+        LogError::Away(_) => ApiError::unavailable("broker_away", "the broker cannot be reached; try again soon", 5),
+        LogError::Refused(_) | LogError::Disk { .. } | LogError::Locked(_) | LogError::Partitions { .. } => {
+            ApiError::internal(error)
+        }
     }
 }
 
@@ -107,6 +110,7 @@ mod tests {
             (LogError::Full("ENOSPC".to_owned()), 503),
             (LogError::Poisoned("EIO".to_owned()), 503),
             (LogError::Closed, 503),
+            (LogError::Away("no route".to_owned()), 503),
             (LogError::Locked("x".to_owned()), 500),
         ] {
             let answer = ApiError::from(IntakeError::Log(error.clone()));

@@ -77,6 +77,8 @@ pub struct Intake {
     log: Arc<dyn Log>,
     clock: Arc<dyn Clock>,
     consumer: String,
+    /// What the log's own answer stands for.
+    strongest: Ack,
     /// The clock's elapsed time when it was made.
     began: Duration,
     targets: Vec<Target>,
@@ -89,9 +91,20 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// An intake over a log. `consumer` is whose positions say that something is stored. Install the metrics recorder
-    /// before: the handles are made here.
+    /// An intake over a log whose answers mean that events are durable. `consumer` is whose positions say that something is
+    /// stored. Install the metrics recorder before: the handles are made here.
     pub fn new(catalog: Arc<Catalog>, log: Arc<dyn Log>, clock: Arc<dyn Clock>, consumer: &str) -> Arc<Self> {
+        Self::over(catalog, log, clock, consumer, Ack::Durable)
+    }
+
+    /// The same over a log whose answers mean no more than `strongest`.
+    pub fn over(
+        catalog: Arc<Catalog>,
+        log: Arc<dyn Log>,
+        clock: Arc<dyn Clock>,
+        consumer: &str,
+        strongest: Ack,
+    ) -> Arc<Self> {
         let refused = catalog.refused();
         let target = |(id, stream): (StreamId, &event::Stream)| {
             let events = |result| counter!("millstream_ingest_events_total", "stream" => stream.name.clone(), "result" => result);
@@ -116,6 +129,7 @@ impl Intake {
             log,
             clock,
             consumer,
+            strongest,
             began,
             targets,
             stats,
@@ -295,12 +309,12 @@ impl Intake {
         ends.map(|(i, extent)| Position { stream, partition: i as u32, offset: extent.next }).chain(refused).collect()
     }
 
-    async fn wait_stored(&self, positions: &[Position]) -> Ack {
+    /// Waits for the store; `None` when that takes too long, or the log closes: what is certain is what the log said.
+    async fn wait_stored(&self, positions: &[Position]) -> Option<Ack> {
         let committed = self.log.committed(&self.consumer, positions);
         match tokio::time::timeout(STORED_WAIT, committed).await {
-            Ok(Ok(())) => Ack::Stored,
-            // Too slow, or the log closes: what is certain is that the events are durable.
-            Ok(Err(_)) | Err(_) => Ack::Durable,
+            Ok(Ok(())) => Some(Ack::Stored),
+            Ok(Err(_)) | Err(_) => None,
         }
     }
 }
@@ -322,15 +336,17 @@ impl Queued {
         let Taken { mine, refused } = unanswered.wait().await?;
         let duplicates = mine.duplicates.len() as u64;
 
-        let mut reached = ack;
-        if ack == Ack::Stored {
+        let accepted = sent.good - duplicates;
+        let mut reached = ack.min(intake.strongest);
+        // Where a spool has it, nobody knows yet where it will be.
+        let placed = accepted == 0 || !mine.ranges.is_empty();
+        if ack == Ack::Stored && placed {
             let waits_for = intake.stored_positions(sent.stream, &mine, refused.as_ref());
-            reached = intake.wait_stored(&waits_for).await;
+            reached = intake.wait_stored(&waits_for).await.unwrap_or(reached);
         }
         let took = intake.clock.elapsed().saturating_sub(began);
         intake.stats.answered(took);
         intake.ack_seconds.record(took);
-        let accepted = sent.good - duplicates;
         Ok(Verdicts { accepted, duplicates, rejected: sent.bad, ack: reached, positions: mine.ranges, listed })
     }
 }

@@ -6,6 +6,7 @@ mod body;
 mod cloudevents;
 mod collector;
 mod decode;
+mod describe;
 mod error;
 pub mod gate;
 pub mod grpc;
@@ -26,6 +27,7 @@ mod verdict;
 mod window;
 
 pub use collector::{CollectorRoutes, CollectorSettings, Hindrance, collector};
+pub use describe::describe;
 pub use error::IntakeError;
 pub use http::router;
 pub use intake::Intake;

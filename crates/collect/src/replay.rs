@@ -39,8 +39,8 @@ pub struct Replay {
 /// Where a letter went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replayed {
-    /// To the end of its stream.
-    Appended(PlacedRange),
+    /// To the end of its stream; where that is, unless it waits in a spool.
+    Appended(Option<PlacedRange>),
     /// Nowhere: this try of it is in its stream already.
     Known,
 }
@@ -114,7 +114,8 @@ impl Replay {
         let pending = intake.log().append(Append { batches: vec![batch], lane, ack: Ack::Durable })?;
         intake.stats().waiting(1);
         let taken = Unanswered { intake, sent, pending: Some(pending) }.wait().await?;
-        Ok(taken.mine.ranges.first().map_or(Replayed::Known, |range| Replayed::Appended(*range)))
+        let known = !taken.mine.duplicates.is_empty();
+        Ok(if known { Replayed::Known } else { Replayed::Appended(taken.mine.ranges.first().copied()) })
     }
 }
 

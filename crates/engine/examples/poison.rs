@@ -62,6 +62,9 @@ fn main() {
                 programs: vec![(STREAM, program)],
                 alerts: Arc::new(|_| Vec::new()),
                 settings: Settings::default(),
+                owned: None,
+                owner: 0,
+                halt: Arc::default(),
             };
             best[way] = best[way].min(run(WAYS[way], events, parts));
             std::fs::remove_file(&path).unwrap();

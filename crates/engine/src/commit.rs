@@ -28,6 +28,8 @@ pub(crate) struct Committer {
     pub(crate) clock: Arc<dyn Clock>,
     alerts: Alerts,
     consumer: String,
+    /// The token of its claims.
+    owner: u64,
     state_consumer: String,
     pub(crate) shared: Arc<Shared>,
     stats: Arc<EngineStats>,
@@ -55,6 +57,7 @@ impl Committer {
             outage: Outage::new(settings.store_breaker, parts.clock.clone(), shared.clone(), stats.clone()),
             state_consumer: state_consumer(&settings.consumer),
             consumer: settings.consumer,
+            owner: parts.owner,
             catalog: parts.catalog,
             log: parts.log,
             store: parts.store,
@@ -125,6 +128,7 @@ impl Committer {
             late: &late,
             alerts: &alerts,
             letter_changes: &batch.letter_changes,
+            owner: self.owner,
             ..Commit::default()
         };
         loop {
@@ -182,7 +186,7 @@ fn tell_anomalies(batch: &Batch) {
 }
 
 /// Late events of one window as one count: there may be thousands.
-fn together(late: &[LateEvents]) -> Vec<LateEvents> {
+pub(crate) fn together(late: &[LateEvents]) -> Vec<LateEvents> {
     let mut sums: HashMap<&WindowId, LateEvents> = HashMap::new();
     for counts in late {
         let Some(sum) = sums.get_mut(&counts.id) else {

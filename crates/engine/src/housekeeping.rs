@@ -39,7 +39,8 @@ impl Housekeeping {
             store: parts.store.clone(),
             clock: parts.clock.clone(),
             state_consumer: state_consumer(&parts.settings.consumer),
-            ages: parts.catalog.processed().filter_map(age).collect(),
+            // One process of all that share a store is enough.
+            ages: parts.catalog.processed().filter_map(age).filter(|_| parts.leads()).collect(),
             stateless: tracks.iter().filter(|track| track.program.is_none()).map(|track| track.id).collect(),
             every: Duration::from_millis(parts.settings.housekeeping_every_ms.max(1) as u64),
             lag_at: now,

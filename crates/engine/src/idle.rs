@@ -23,6 +23,10 @@ impl Processor {
             return true;
         }
         self.idle_at = elapsed;
+        // What came meanwhile waits elsewhere: the partitions only look idle.
+        if self.log.status().away.is_some() {
+            return true;
+        }
         let to = self.clock.now().saturating_sub(self.settings.idle_after_ms);
         let mut batch = Batch { begun: elapsed, ..Batch::default() };
         for stream in 0..self.tracks.len() {
@@ -63,7 +67,8 @@ impl Processor {
 /// Whether a partition is idle and has something to hand over at `to`. One whose records wait in the log is not idle.
 fn is_due(track: &StreamTrack, program: &Program, i: usize, end: u64, to: event::Millis) -> bool {
     let partition = &track.partitions[i];
-    !partition.broken
+    partition.owned
+        && !partition.broken
         && !partition.no_advance
         && partition.seen_at <= to
         && partition.next >= end

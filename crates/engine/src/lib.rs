@@ -9,9 +9,14 @@
 //!
 //! A record that a rule panics on, or that the store refuses, becomes a dead letter and has no other effect: it is put on
 //! the list of what is passed over, its partition's state is made anew as if it were not in the stream, and processing goes
-//! on from there. Other partitions take no notice. A store that is away, or that refuses everything, is waited for.
+//! on from there. Other partitions take no notice. A store that is away, or that refuses everything, is waited for; so is
+//! a log that others keep.
+//!
+//! Where several processes share the work, an engine works on some of the partitions. It claims them in the store before it
+//! reads their positions, and every commit carries the claim: so one that was overtaken commits nothing any more.
 
 mod anew;
+mod away;
 mod batch;
 mod commit;
 mod error;

@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use event::StreamId;
+use log::LogError;
 use store::StoreError;
 
 use crate::EngineError;
 use crate::batch::Batch;
 use crate::processor::{Processor, cursor};
 use crate::recover::{Snapshots, bring_up, snapshots};
+use crate::rerun::Source;
 use crate::shared::{Setback, Then};
 
-/// How long to wait before a store that is away is read again.
+/// How long to wait before a store, or a log, that is away is read again.
 const RETRY: Duration = Duration::from_millis(50);
 
 impl Processor {
@@ -25,7 +27,7 @@ impl Processor {
     /// its way to the store meanwhile. `false` when the committer ended.
     ///
     /// # Errors
-    /// When the log or the store cannot be read.
+    /// When the log or the store cannot be read, for another reason than that it is away, or the engine is to stop.
     pub(crate) fn mend(&mut self) -> Result<bool, EngineError> {
         // What was handed over by the clock is in no log: only the state that was sent with it knows of it.
         let broken = self.tracks.iter().flat_map(|track| &track.partitions).filter(|partition| partition.broken);
@@ -63,10 +65,20 @@ impl Processor {
 
     fn mend_stream(&mut self, stream: usize, snapshots: &Snapshots, batch: &mut Batch) -> Result<(), EngineError> {
         let track = &mut self.tracks[stream];
-        let broken: Vec<_> = (0..track.partitions.len()).filter(|i| track.partitions[*i].broken).collect();
-        let (log, bytes) = (self.log.as_ref(), self.settings.batch_bytes);
-        let records = bring_up(log, track, broken.clone(), snapshots, &[], &mut self.skips, bytes)?;
-        self.cursors[stream] = cursor(log, track)?;
+        let broken: Vec<_> = track.owned().filter(|(_, partition)| partition.broken).map(|(i, _)| i).collect();
+        let log = self.log.as_ref();
+        let source = Source { log, bytes: self.settings.batch_bytes, halt: self.shared.halt() };
+        let records = loop {
+            let again = bring_up(source, track, broken.clone(), snapshots, &[], &mut self.skips);
+            match again.and_then(|records| Ok((records, cursor(log, track)?))) {
+                Ok((records, cursor)) => {
+                    self.cursors[stream] = cursor;
+                    break records;
+                }
+                Err(EngineError::Log(LogError::Away(_))) if !self.shared.stopping() => self.clock.sleep(RETRY),
+                Err(error) => return Err(error),
+            }
+        };
         track.reopen = false;
         for &i in &broken {
             let track = &mut self.tracks[stream];

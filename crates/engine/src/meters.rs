@@ -45,13 +45,11 @@ impl Meters {
         let (mut anomalies, mut windows) = (HashMap::new(), HashMap::new());
         for track in tracks {
             for partition in 0..track.partitions.len() as u32 {
-                let labels = [
-                    ("stream", track.name.clone()),
-                    ("pipeline", consumer.to_owned()),
-                    ("partition", partition.to_string()),
-                ];
-                lag.insert((track.name.clone(), partition), gauge!("millstream_consumer_lag_events", &labels));
+                lag.insert((track.name.clone(), partition), lag_gauge(consumer, &track.name, partition));
             }
+            // Whose they are tells their lag: two must not.
+            let others = (0_u32..).zip(&track.partitions).filter(|(_, partition)| !partition.owned);
+            others.for_each(|(partition, _)| lag_gauge(consumer, &track.name, partition).set(0.0));
             let Some(program) = &track.program else { continue };
             let behind = gauge!("millstream_watermark_lag_seconds", "stream" => track.name.clone());
             watermark_lag.insert(track.id, behind);
@@ -133,6 +131,13 @@ impl Meters {
             }
         }
     }
+}
+
+/// Of one partition.
+pub(crate) fn lag_gauge(consumer: &str, stream: &str, partition: u32) -> Gauge {
+    let labels =
+        [("stream", stream.to_owned()), ("pipeline", consumer.to_owned()), ("partition", partition.to_string())];
+    gauge!("millstream_consumer_lag_events", &labels)
 }
 
 impl WindowMeters {

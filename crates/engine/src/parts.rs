@@ -1,6 +1,7 @@
 //! What an engine is made of, how it behaves, and what it can be told.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use breaker::BreakerSettings;
 use event::{Catalog, Millis, StreamId, limits};
@@ -24,6 +25,26 @@ pub struct Parts {
     pub alerts: Alerts,
     /// How it behaves.
     pub settings: Settings,
+    /// The partitions that it works on; `None` for all. They are claimed before their positions are read.
+    pub owned: Option<Vec<(StreamId, u32)>>,
+    /// The token under which they are claimed, see [`Store::claim`]; 0 claims nothing, for a store that one process has
+    /// alone.
+    pub owner: u64,
+    /// Set when nobody wants the engine any more that is being started: the start ends with [`crate::EngineError::Halted`].
+    pub halt: Arc<AtomicBool>,
+}
+
+impl Parts {
+    /// Whether a partition is among those that it works on.
+    pub(crate) fn owns(&self, stream: StreamId, partition: u32) -> bool {
+        self.owned.as_ref().is_none_or(|owned| owned.contains(&(stream, partition)))
+    }
+
+    /// Whether it does what one engine of all that share the work does for all: who has the first partition of the
+    /// internal stream.
+    pub(crate) fn leads(&self) -> bool {
+        self.owns(self.catalog.refused(), 0)
+    }
 }
 
 /// Makes the notifications of anomalies: targets are not known here.

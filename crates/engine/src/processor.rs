@@ -5,14 +5,15 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 use std::time::Duration;
 
 use event::{Block, StreamId};
-use log::{Clock, Cursor, Log};
+use log::{Clock, Cursor, Log, LogError};
 use process::Output;
 use store::{Snapshot, Store, StoredPosition};
 
+use crate::away::Away;
 use crate::batch::Batch;
 use crate::shared::Shared;
 use crate::skips::Skips;
-use crate::track::StreamTrack;
+use crate::track::{PartitionTrack, StreamTrack};
 use crate::{Command, EngineError, Parts, Settings};
 
 /// How long an idle engine sleeps before it looks for commands; new records wake it at once.
@@ -28,7 +29,9 @@ pub(crate) struct Processor {
     pub(crate) settings: Settings,
     pub(crate) refused: StreamId,
     pub(crate) tracks: Vec<StreamTrack>,
-    pub(crate) cursors: Vec<Box<dyn Cursor>>,
+    /// A reader for each stream that has partitions to work on.
+    pub(crate) cursors: Vec<Option<Box<dyn Cursor>>>,
+    away: Away,
     pub(crate) skips: Skips,
     pub(crate) shared: Arc<Shared>,
     /// The stream whose turn it is to be read first.
@@ -57,6 +60,7 @@ impl Processor {
         batches: SyncSender<Batch>,
     ) -> Result<Self, EngineError> {
         Ok(Self {
+            away: Away::default(),
             cursors: tracks.iter().map(|track| cursor(parts.log.as_ref(), track)).collect::<Result<_, _>>()?,
             log: parts.log.clone(),
             store: parts.store.clone(),
@@ -103,7 +107,7 @@ impl Processor {
                 continue;
             }
             let mut batch = self.read()?;
-            if batch.runs.is_empty() {
+            if batch.runs.is_empty() && self.log.is_dense() {
                 batch = self.read_or_pass_over()?;
             }
             let idle = batch.runs.is_empty();
@@ -146,23 +150,39 @@ impl Processor {
         self.batches.send(batch).is_ok()
     }
 
-    /// Reads up to a batch of records from all streams, another one first every time, and runs their rules.
+    /// Reads up to a batch of records from all streams, another one first every time, and runs their rules. A log that is
+    /// away has none for now.
     fn read(&mut self) -> Result<Batch, EngineError> {
         let begun = self.clock.elapsed();
         let mut batch = Batch { begun, ..Batch::default() };
-        let mut room = self.settings.batch_bytes;
+        if self.away.waits(begun) {
+            return Ok(batch);
+        }
+        let (mut room, mut away) = (self.settings.batch_bytes, false);
         self.turn = (self.turn + 1) % self.tracks.len();
         for i in 0..self.tracks.len() {
             let stream = (self.turn + i) % self.tracks.len();
             if self.tracks[stream].reopen {
                 continue;
             }
-            let blocks = self.cursors[stream].next(room)?;
+            let Some(cursor) = &mut self.cursors[stream] else { continue };
+            let blocks = match cursor.next(room) {
+                Ok(blocks) => blocks,
+                Err(LogError::Away(cause)) => {
+                    self.away.failed(begun, &cause);
+                    away = true;
+                    break;
+                }
+                Err(error) => return Err(error.into()),
+            };
             room = room.saturating_sub(blocks.iter().map(Block::weight).sum());
             self.take(stream, &blocks, &mut batch);
             if room == 0 {
                 break;
             }
+        }
+        if !away {
+            self.away.over(begun);
         }
         batch.took = self.clock.elapsed().saturating_sub(begun);
         Ok(batch)
@@ -172,13 +192,13 @@ impl Processor {
     /// of a log can be, and its offsets are never handed out again). They are passed over, so that the lag ends.
     fn read_or_pass_over(&mut self) -> Result<Batch, EngineError> {
         let ends = self.ends();
-        if self.reached(&ends) || self.is_broken() {
+        if self.reached(&ends) || self.is_broken() || self.away.waits(self.clock.elapsed()) {
             return Ok(Batch { begun: self.clock.elapsed(), ..Batch::default() });
         }
         // Everything before `ends` was there to be read before this second look.
         let mut batch = self.read()?;
         // A partition that a rule panicked in ends the turn of the streams after it: they were not looked at.
-        if !batch.runs.is_empty() || self.is_broken() {
+        if !batch.runs.is_empty() || self.is_broken() || self.away.waits(self.clock.elapsed()) {
             return Ok(batch);
         }
         for (track, ends) in self.tracks.iter_mut().zip(&ends).filter(|(track, _)| !track.reopen) {
@@ -238,8 +258,13 @@ impl Processor {
         batch.states.push((track.position(i, offset), epoch));
     }
 
+    /// The ends of all partitions; 0 for those that are not worked on.
     fn ends(&self) -> Vec<Vec<u64>> {
-        let ends = |track: &StreamTrack| self.log.extents(track.id).iter().map(|extent| extent.next).collect();
+        let ends = |track: &StreamTrack| {
+            let extents = self.log.extents(track.id);
+            let end = |(p, extent): (&PartitionTrack, &log::Extent)| if p.owned { extent.next } else { 0 };
+            track.partitions.iter().zip(&extents).map(end).collect()
+        };
         self.tracks.iter().map(ends).collect()
     }
 
@@ -249,8 +274,8 @@ impl Processor {
     }
 }
 
-/// A reader of a stream from where its partitions are.
-pub(crate) fn cursor(log: &dyn Log, track: &StreamTrack) -> Result<Box<dyn Cursor>, EngineError> {
-    let from: Vec<_> = track.partitions.iter().enumerate().map(|(i, p)| (i as u32, p.next)).collect();
-    Ok(log.read(track.id, &from)?)
+/// A reader of a stream from where its partitions are; `None` when none is worked on.
+pub(crate) fn cursor(log: &dyn Log, track: &StreamTrack) -> Result<Option<Box<dyn Cursor>>, EngineError> {
+    let from: Vec<_> = track.owned().map(|(i, p)| (i as u32, p.next)).collect();
+    Ok(if from.is_empty() { None } else { Some(log.read(track.id, &from)?) })
 }

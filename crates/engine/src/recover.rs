@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use event::StreamId;
-use log::Log;
+use log::LogError;
 use process::{Program, Restored};
 use store::{Snapshot, Store, StoreError};
 
-use crate::anew::{self, Anew};
+use crate::anew::{self, Anew, part};
 use crate::parts::state_consumer;
-use crate::rerun::{Leg, Rerun};
+use crate::rerun::{Leg, Rerun, Source};
 use crate::skips::Skips;
 use crate::track::{PartitionTrack, StreamTrack};
 use crate::{EngineError, Parts};
@@ -21,29 +21,51 @@ pub(crate) const PASSES_MAX: u32 = 100;
 /// The store's snapshots, by stream and partition.
 pub(crate) type Snapshots = HashMap<(String, u32), Snapshot>;
 
-/// Reads positions, states and the list of what is passed over, tells the log, and brings every state up to its position.
+/// Claims the partitions, reads positions, states and the list of what is passed over, tells the log, and brings every
+/// state up to its position.
 pub(crate) fn recover(parts: &mut Parts) -> Result<(Vec<StreamTrack>, Skips), EngineError> {
     let programs = std::mem::take(&mut parts.programs);
+    claim(parts)?;
     let mut tracks = tracks(parts, programs)?;
     let mut skips = Skips::load(parts.store.as_ref(), &parts.catalog)?;
     let consumer = &parts.settings.consumer;
-    let positions: Vec<_> = tracks
-        .iter()
-        .flat_map(|track| track.partitions.iter().enumerate().map(|(i, p)| track.position(i, p.next)))
-        .collect();
+    let positions: Vec<_> = tracks.iter().flat_map(StreamTrack::positions).collect();
     // At once: where the log lost its end, no offset that the store knows may be handed out again.
     parts.log.commit(consumer, &positions)?;
     let snapshots = snapshots(parts.store.as_ref())?;
+    let source = Source { log: parts.log.as_ref(), bytes: parts.settings.batch_bytes, halt: &parts.halt };
     for track in &mut tracks {
-        let anew = anew::windows(parts, track, &snapshots, &mut skips)?;
+        if !track.is_whole() {
+            part::windows(parts, source, track, &snapshots, &mut skips)?;
+            settle(track, None, &snapshots);
+            continue;
+        }
+        let anew = anew::windows(parts, source, track, &snapshots, &mut skips)?;
         let all: Vec<_> = (0..track.partitions.len()).collect();
         let known = anew.as_ref().map_or(&[][..], |anew| &anew.which);
-        bring_up(parts.log.as_ref(), track, all, &snapshots, known, &mut skips, parts.settings.batch_bytes)?;
+        bring_up(source, track, all, &snapshots, known, &mut skips)?;
         settle(track, anew, &snapshots);
     }
     let states: Vec<_> = tracks.iter().flat_map(StreamTrack::state_positions).collect();
     parts.log.commit(&state_consumer(consumer), &states)?;
     Ok((tracks, skips))
+}
+
+/// From now on nobody who claimed these partitions before commits any more: so positions that are read later stay.
+fn claim(parts: &Parts) -> Result<(), EngineError> {
+    if parts.owner == 0 {
+        return Ok(());
+    }
+    // Who does not reach the log has not heard whose the partitions are by now.
+    if let Some(why) = parts.log.status().away {
+        return Err(EngineError::Log(LogError::Away(why)));
+    }
+    let of = |(id, stream): (StreamId, &event::Stream)| {
+        let owned = (0..stream.partitions).filter(|partition| parts.owns(id, *partition));
+        owned.map(|partition| (stream.name.clone(), partition)).collect::<Vec<_>>()
+    };
+    let partitions: Vec<_> = parts.catalog.processed().flat_map(of).collect();
+    Ok(parts.store.claim(&parts.settings.consumer, parts.owner, &partitions)?)
 }
 
 fn tracks(parts: &Parts, programs: Vec<(StreamId, Program)>) -> Result<Vec<StreamTrack>, EngineError> {
@@ -53,7 +75,8 @@ fn tracks(parts: &Parts, programs: Vec<(StreamId, Program)>) -> Result<Vec<Strea
     let now = parts.clock.now();
     let track = |(id, stream): (StreamId, &event::Stream)| {
         let next = |partition| known.get(&(stream.name.as_str(), partition)).copied().unwrap_or(0);
-        let partition = |i| PartitionTrack { next: next(i), seen_at: now, ..PartitionTrack::default() };
+        let partition =
+            |i| PartitionTrack { owned: parts.owns(id, i), next: next(i), seen_at: now, ..PartitionTrack::default() };
         let of_use = |p: &Arc<Program>| p.rules().next().is_some() || p.windows().next().is_some();
         StreamTrack {
             id,
@@ -71,7 +94,7 @@ fn tracks(parts: &Parts, programs: Vec<(StreamId, Program)>) -> Result<Vec<Strea
 /// rules or windows.
 fn settle(track: &mut StreamTrack, mut anew: Option<Anew>, known: &Snapshots) {
     let Some(program) = &track.program else { return };
-    for (i, partition) in (0_u32..).zip(&mut track.partitions) {
+    for (i, partition) in (0_u32..).zip(&mut track.partitions).filter(|(_, partition)| partition.owned) {
         if let Some(Anew { which, states }) = &mut anew {
             program.adopt(&mut partition.state, &mut states[i as usize], which);
         }
@@ -93,20 +116,19 @@ pub(crate) fn snapshots(store: &dyn Store) -> Result<Snapshots, StoreError> {
 /// had no trouble with, and it has its row: the rules pass over it. Gives the records that were run.
 ///
 /// # Errors
-/// When the log cannot be read, or rules panic over and over.
+/// When the log cannot be read, rules panic over and over, or nobody wants it any more.
 pub(crate) fn bring_up(
-    log: &dyn Log,
+    source: Source<'_>,
     track: &mut StreamTrack,
     mut which: Vec<usize>,
     snapshots: &Snapshots,
     known: &[usize],
     skips: &mut Skips,
-    bytes: usize,
 ) -> Result<u64, EngineError> {
     let Some(program) = track.program.clone() else { return Ok(0) };
     let mut records = 0;
     for _ in 0..PASSES_MAX {
-        let rerun = Rerun { log, stream: track.id, program: &program, skips, bytes };
+        let rerun = Rerun { source, stream: track.id, program: &program, skips };
         let (more, tripped) = pass(&rerun, track, &which, snapshots, known)?;
         records += more;
         if tripped.is_empty() {
@@ -145,7 +167,7 @@ fn pass(
     snapshots: &Snapshots,
     known: &[usize],
 ) -> Result<(u64, Vec<(usize, Leg)>), EngineError> {
-    let firsts: Vec<_> = rerun.log.extents(rerun.stream).iter().map(|extent| extent.first).collect();
+    let firsts: Vec<_> = rerun.source.log.extents(rerun.stream).iter().map(|extent| extent.first).collect();
     let mut legs = Vec::with_capacity(which.len());
     for &i in which {
         let partition = &mut track.partitions[i];

@@ -1,5 +1,7 @@
 //! The log run through a program once more, to bring states up to their positions.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use event::{Block, StreamId};
 use log::Log;
 use process::{Output, Program, State};
@@ -8,15 +10,31 @@ use crate::EngineError;
 use crate::poison::{Trip, probe, run};
 use crate::skips::{Cut, Skips};
 
+/// Where records are read again.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) log: &'a dyn Log,
+    /// Bytes read at once, about.
+    pub(crate) bytes: usize,
+    /// Set when nobody wants what is being read any more.
+    pub(crate) halt: &'a AtomicBool,
+}
+
+impl Source<'_> {
+    /// # Errors
+    /// [`EngineError::Halted`] once nobody wants it any more.
+    pub(crate) fn go_on(&self) -> Result<(), EngineError> {
+        if self.halt.load(Ordering::Acquire) { Err(EngineError::Halted) } else { Ok(()) }
+    }
+}
+
 /// What is run, and through what.
 pub(crate) struct Rerun<'a> {
-    pub(crate) log: &'a dyn Log,
+    pub(crate) source: Source<'a>,
     pub(crate) stream: StreamId,
     pub(crate) program: &'a Program,
     /// The records that are passed over.
     pub(crate) skips: &'a Skips,
-    /// Bytes read at once, about.
-    pub(crate) bytes: usize,
 }
 
 /// One partition's way.
@@ -39,26 +57,28 @@ impl Rerun<'_> {
     /// thrown away.
     ///
     /// # Errors
-    /// When the log cannot be read.
+    /// When the log cannot be read, or nobody wants it any more.
     pub(crate) fn run(&self, legs: &mut [Leg]) -> Result<(), EngineError> {
         let from: Vec<_> = legs.iter().filter(|leg| leg.from < leg.to).map(|leg| (leg.partition, leg.from)).collect();
         if from.is_empty() {
             return Ok(());
         }
-        let mut cursor = self.log.read(self.stream, &from)?;
+        let mut cursor = self.source.log.read(self.stream, &from)?;
         let mut found = Output::default();
         while legs.iter().any(|leg| leg.from < leg.to) {
-            let blocks = cursor.next(self.bytes)?;
+            self.source.go_on()?;
+            let blocks = cursor.next(self.source.bytes)?;
             if blocks.is_empty() {
                 break; // the log lost its end
             }
             for block in blocks {
                 let Some(leg) = legs.iter_mut().find(|leg| leg.partition == block.partition) else { continue };
                 let block = block.from_offset(leg.from).until_offset(leg.to);
+                // One behind the end, or without records, says as well where the log goes on.
+                leg.from = leg.from.max(block.next_offset());
                 if block.is_empty() {
                     continue;
                 }
-                leg.from = block.next_offset();
                 for cut in self.skips.cut_committed(block) {
                     if let Cut::Clean(block) = cut {
                         self.step(leg, &block, &mut found);

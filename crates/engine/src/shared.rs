@@ -62,6 +62,11 @@ impl Shared {
         self.stop.load(Ordering::Acquire)
     }
 
+    /// Set as soon as the engine is told to stop.
+    pub(crate) fn halt(&self) -> &AtomicBool {
+        &self.stop
+    }
+
     pub(crate) fn failed(&self) -> Option<String> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -116,7 +121,11 @@ impl Shared {
         let result = catch_unwind(AssertUnwindSafe(work))
             .unwrap_or_else(|panic| Err(EngineError::Panicked { thread, message: words_of(&*panic) }));
         if let Err(error) = &result {
-            tracing::error!(thread, %error, "the engine stopped");
+            match error {
+                EngineError::Taken(_) => tracing::warn!(thread, %error, "the engine stopped"),
+                EngineError::Halted => tracing::debug!(thread, "the engine stopped"),
+                error => tracing::error!(thread, %error, "the engine stopped"),
+            }
             let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
             failed.get_or_insert_with(|| error.to_string());
         }

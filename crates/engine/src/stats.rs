@@ -1,6 +1,6 @@
 //! Figures of a running engine, for anyone who asks.
 
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use breaker::BreakerState;
@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 use log::Log;
 
 use crate::batch::Batch;
+use crate::meters::lag_gauge;
 use crate::recent::Recent;
 use crate::track::StreamTrack;
 
@@ -32,12 +33,16 @@ pub struct EngineStats {
     retries: AtomicU64,
     breaker: AtomicU8,
     last_commit_at: AtomicI64,
+    /// Whether the partitions are others' by now.
+    left: AtomicBool,
 }
 
 struct StreamStats {
     id: StreamId,
     name: String,
     committed: Vec<AtomicU64>,
+    /// Whether the engine works on it.
+    owned: Vec<bool>,
 }
 
 impl std::fmt::Debug for EngineStats {
@@ -59,6 +64,7 @@ impl EngineStats {
             id: track.id,
             name: track.name.clone(),
             committed: track.partitions.iter().map(|p| AtomicU64::new(p.next)).collect(),
+            owned: track.partitions.iter().map(|p| p.owned).collect(),
         };
         let mut rules: Vec<String> = tracks
             .iter()
@@ -85,6 +91,7 @@ impl EngineStats {
             retries: AtomicU64::new(0),
             breaker: AtomicU8::new(0),
             last_commit_at: AtomicI64::new(Millis::MIN),
+            left: AtomicBool::new(false),
         }
     }
 
@@ -94,7 +101,9 @@ impl EngineStats {
         add(&self.stored, stored as u64);
         add(&self.dead_letters, batch.dead_letters.len() as u64);
         add(&self.quarantined, batch.runs.iter().map(|run| run.quarantined).sum());
-        add(&self.skipped, batch.gaps());
+        if self.log.is_dense() {
+            add(&self.skipped, batch.gaps());
+        }
         add(&self.late, batch.output.late.iter().map(|late| late.events).sum());
         add(&self.windows_closed, closed);
         for anomaly in &batch.output.anomalies {
@@ -193,7 +202,16 @@ impl EngineStats {
         self.anomalies.iter().map(|(rule, count)| (rule.clone(), count.load(Ordering::Relaxed))).collect()
     }
 
-    /// Records that are in the log and not yet committed, internal ones included.
+    /// The partitions are others' from now on: there is no lag here any more. `consumer` is the engine's name.
+    pub fn leave(&self, consumer: &str) {
+        for (stream, partition, _) in self.lag_by_partition() {
+            lag_gauge(consumer, &stream, partition).set(0.0);
+        }
+        self.left.store(true, Ordering::Relaxed);
+    }
+
+    /// Records that are in the log and not yet committed, internal ones included; of the partitions that the engine works
+    /// on.
     pub fn lag_events(&self) -> u64 {
         self.lag_by_partition().iter().map(|(_, _, lag)| lag).sum()
     }
@@ -205,8 +223,12 @@ impl EngineStats {
                 let committed = stream.committed[i].load(Ordering::Relaxed).max(extent.first);
                 (stream.name.clone(), i as u32, extent.next.saturating_sub(committed))
             };
-            self.log.extents(stream.id).iter().enumerate().map(lag).collect::<Vec<_>>()
+            let extents = self.log.extents(stream.id);
+            extents.iter().enumerate().filter(|(i, _)| stream.owned[*i]).map(lag).collect::<Vec<_>>()
         };
+        if self.left.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
         self.streams.iter().flat_map(of_stream).collect()
     }
 
@@ -237,7 +259,7 @@ impl EngineStats {
         Some(self.last_commit_at.load(Ordering::Relaxed)).filter(|at| *at != Millis::MIN)
     }
 
-    /// How far a stream is committed.
+    /// How far a stream is committed, in the partitions that the engine works on.
     pub(crate) fn committed(&self, id: StreamId) -> Vec<Position> {
         let Some(stream) = self.streams.iter().find(|stream| stream.id == id) else { return Vec::new() };
         let position = |(i, offset): (usize, &AtomicU64)| Position {
@@ -245,6 +267,6 @@ impl EngineStats {
             partition: i as u32,
             offset: offset.load(Ordering::Relaxed),
         };
-        stream.committed.iter().enumerate().map(position).collect()
+        stream.committed.iter().enumerate().filter(|(i, _)| stream.owned[*i]).map(position).collect()
     }
 }

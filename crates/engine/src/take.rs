@@ -38,11 +38,15 @@ impl Processor {
         let i = block.partition as usize;
         let before = track.partitions[i].next;
         let block = block.clone().from_offset(before);
+        let first = block.first_offset();
         if block.is_empty() {
+            if first > before && !self.log.is_dense() {
+                // Nothing lies between: the position moves on all the same, so that the lag ends.
+                end_run(track, i, first, first, batch);
+            }
             return Ok(());
         }
-        let first = block.first_offset();
-        if first > before {
+        if first > before && self.log.is_dense() {
             tracing::warn!(
                 stream = track.name,
                 partition = i,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use event::{Millis, Position, StreamId};
 use process::{Program, State};
+use store::Move;
 
 /// One stream.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct StreamTrack {
 /// One partition.
 #[derive(Debug, Default)]
 pub(crate) struct PartitionTrack {
+    /// Whether this engine works on it. Of one that it does not work on nothing else is of any meaning.
+    pub(crate) owned: bool,
     /// The next offset to process.
     pub(crate) next: u64,
     /// The position of the state that the store has.
@@ -48,16 +51,36 @@ impl StreamTrack {
         Position { stream: self.id, partition: partition as u32, offset }
     }
 
+    /// The partitions that this engine works on.
+    pub(crate) fn owned(&self) -> impl Iterator<Item = (usize, &PartitionTrack)> {
+        self.partitions.iter().enumerate().filter(|(_, partition)| partition.owned)
+    }
+
+    /// Whether this engine works on all of them.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.partitions.iter().all(|partition| partition.owned)
+    }
+
+    /// Where they stand.
+    pub(crate) fn positions(&self) -> impl Iterator<Item = Position> {
+        self.owned().map(|(i, partition)| self.position(i, partition.next))
+    }
+
+    /// Steps that move nothing: a commit with them is refused when another engine has claimed one of the partitions.
+    pub(crate) fn still(&self) -> Vec<Move> {
+        self.positions().filter(|at| at.offset > 0).map(|at| Move { from: at, to: at.offset }).collect()
+    }
+
     /// What the log must keep for the rule states to be rebuilt; without rules that is nothing before the position.
     pub(crate) fn state_positions(&self) -> impl Iterator<Item = Position> {
         let offset = |p: &PartitionTrack| if self.program.is_some() { p.snapshot } else { p.next };
-        self.partitions.iter().enumerate().map(move |(i, p)| self.position(i, offset(p)))
+        self.owned().map(move |(i, p)| self.position(i, offset(p)))
     }
 }
 
 impl PartitionTrack {
     /// Whether its state is worth writing down.
     pub(crate) fn is_unsaved(&self) -> bool {
-        !self.broken && (self.snapshot < self.next || self.unsaved)
+        self.owned && !self.broken && (self.snapshot < self.next || self.unsaved)
     }
 }

@@ -68,6 +68,8 @@ pub struct Batch {
     pub stream: StreamId,
     /// The request body, shared, not copied.
     pub bytes: Bytes,
+    /// When it was taken, where that was before it is appended: a log that others keep stamps its records with it.
+    pub taken_at: Option<Millis>,
     /// What had to be made besides.
     side: Vec<u8>,
     /// The events.
@@ -77,7 +79,7 @@ pub struct Batch {
 impl Batch {
     /// An empty batch over a request body.
     pub fn new(stream: StreamId, bytes: Bytes) -> Self {
-        Self { stream, bytes, side: Vec::new(), drafts: Vec::new() }
+        Self { stream, bytes, taken_at: None, side: Vec::new(), drafts: Vec::new() }
     }
 
     /// Keeps bytes that are not in the shared buffer.

@@ -12,6 +12,13 @@ pub enum LogError {
     /// An fsync failed: what is on disk is not known, so nothing more is written until a restart has looked.
     #[error("the log stopped writing because {0}; restart to recover")]
     Poisoned(String),
+    /// The broker that keeps the log cannot be reached: what became of what was sent is not known. Sending it again is
+    /// safe for events with an id.
+    #[error("the broker cannot be reached: {0}")]
+    Away(String),
+    /// The broker does not take it, now or later: too large, or not allowed. The operator's turn.
+    #[error("the broker refused: {0}")]
+    Refused(String),
     /// It was shut down.
     #[error("the log is closed")]
     Closed,

@@ -1,5 +1,6 @@
 //! The port `Log`: what the rest of the house knows of a durable, partitioned, ordered log, whatever keeps it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use event::{Ack, Batch, Block, Millis, Position, StreamId};
@@ -96,6 +97,25 @@ pub struct LogStatus {
     pub reserve_bytes: u64,
     /// What recovery or a reader found broken since this process started.
     pub damage: Vec<Damage>,
+    /// Why the broker that keeps the log cannot be reached just now; `None` while it can, and for a log without one.
+    pub away: Option<String>,
+    /// What waits in front of the broker; `None` for a log without a spool.
+    pub spool: Option<SpoolStatus>,
+}
+
+/// Figures of a spool: what was taken while the broker was away and has not reached it yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SpoolStatus {
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// The bytes that it takes at the most.
+    pub bytes_max: u64,
+    /// Records that wait.
+    pub records: u64,
+    /// When the oldest of them was taken.
+    pub oldest: Option<Millis>,
+    /// Whether they are on their way to the broker now.
+    pub draining: bool,
 }
 
 /// A durable log of streams. Every verb may be called from any thread.
@@ -172,12 +192,51 @@ pub trait Log: Send + Sync + 'static {
 
     /// Figures.
     fn status(&self) -> LogStatus;
+
+    /// Whether there is a record at every offset of an extent, unless it was lost. A broker leaves offsets out.
+    fn is_dense(&self) -> bool {
+        true
+    }
+
+    /// Takes part in the work of a consumer on these streams. Each partition is worked on by one member at a time; which
+    /// are this one's is told to `owner`. Dropping the membership leaves: [`Owner::losing`] is called before.
+    ///
+    /// # Errors
+    /// When the group cannot be joined at all; a broker that is away is waited for.
+    fn join(
+        &self,
+        consumer: &str,
+        streams: &[StreamId],
+        owner: Arc<dyn Owner>,
+    ) -> Result<Box<dyn Membership>, LogError>;
+
+    /// Finishes what waits and stops. Dropping does the same. What is asked later fails with [`LogError::Closed`].
+    fn close(&self);
+}
+
+/// Works on the partitions of a membership. Its verbs are called one at a time, by a thread of the membership, never from
+/// within [`Log::join`] itself but for a log that one process has alone.
+pub trait Owner: Send + Sync + 'static {
+    /// These are this member's from now on, beside those it has.
+    fn gained(&self, partitions: &[(StreamId, u32)]);
+
+    /// These will be another member's. Returns when nobody here works on them any more; it may block for as long as a batch
+    /// takes.
+    fn losing(&self, partitions: &[(StreamId, u32)]);
+}
+
+/// A place in a group, for as long as it is held.
+pub trait Membership: Send + Sync {
+    /// The partitions that are this member's now.
+    fn partitions(&self) -> Vec<(StreamId, u32)>;
 }
 
 /// A reader of a log.
 pub trait Cursor: Send {
     /// The next blocks, about `bytes_max` of them and at least one when there is any; empty at the end of the log
-    /// (more may come later). Damage is stepped over, counted and reported, never an error.
+    /// (more may come later), and only there. Damage is stepped over, counted and reported, never an error. Where offsets
+    /// are left out (see [`Log::is_dense`]) at the end, a block without records says by its first offset where the reader
+    /// stands.
     ///
     /// # Errors
     /// When the log cannot be read.

@@ -27,12 +27,16 @@ impl Alerting {
         Arc::new(move |anomalies| targets.alerts_for(anomalies))
     }
 
-    /// Starts the courier. It works without targets too: results of windows are told to streams.
+    /// Starts the courier, unless it works. It works without targets too: results of windows are told to streams.
     pub(crate) fn start(&self, catalog: Arc<Catalog>, log: Arc<dyn Log>, store: Arc<dyn Store>, clock: Arc<dyn Clock>) {
+        let mut courier = self.lock();
+        if courier.is_some() {
+            return;
+        }
         // Chance is in delays only: those who failed together do not come back together.
         let settings = Settings::new(Rng::new().u64(..));
         let parts = Parts { targets: self.targets.clone(), store, log, catalog, clock, settings };
-        *self.lock() = Some(Courier::start(&parts));
+        *courier = Some(Courier::start(&parts));
     }
 
     /// The breaker of each target, by name.

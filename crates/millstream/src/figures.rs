@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use collect::Intake;
-use log::disk::DiskLog;
-use log::{Clock, Log};
+use event::Millis;
+use log::{Clock, Log, LogStatus};
 use metrics::gauge;
 use metrics_exporter_prometheus::PrometheusHandle;
 use query::{Live, Ready};
@@ -14,10 +14,14 @@ use tokio::sync::watch;
 use crate::alerting::Alerting;
 use crate::processing::Processing;
 use crate::telemetry;
+use crate::together::Together;
+
+/// A spool with less room than this is full: a batch of usual size does not fit.
+const SPOOL_STEP: u64 = 64 << 10;
 
 /// The parts that have something to say.
 pub(crate) struct Figures {
-    pub(crate) log: Arc<DiskLog>,
+    pub(crate) log: Arc<dyn Log>,
     pub(crate) intake: Option<Arc<Intake>>,
     pub(crate) processing: Arc<Processing>,
     pub(crate) alerting: Arc<Alerting>,
@@ -27,26 +31,37 @@ pub(crate) struct Figures {
     /// Set at the begin of a drain, and never unset. Calls without an end listen to it.
     pub(crate) draining: watch::Sender<bool>,
     pub(crate) prometheus: PrometheusHandle,
+    /// What other processes say of themselves.
+    pub(crate) together: Arc<Together>,
+    /// How old may get what waits for a broker that is away, in milliseconds.
+    pub(crate) spool_age_max_ms: Millis,
 }
 
 impl Figures {
     /// Figures from now on. Metrics are kept up from here.
     pub(crate) fn new(
-        log: Arc<DiskLog>,
+        log: Arc<dyn Log>,
         intake: Option<Arc<Intake>>,
         processing: Arc<Processing>,
         alerting: Arc<Alerting>,
         clock: Arc<dyn Clock>,
         prometheus: PrometheusHandle,
+        (together, spool_age_max_ms): (Arc<Together>, Millis),
     ) -> Self {
         telemetry::keep_up(prometheus.clone());
         let (began, draining) = (clock.elapsed(), watch::Sender::new(false));
-        Self { log, intake, processing, alerting, clock, began, draining, prometheus }
+        Self { log, intake, processing, alerting, clock, began, draining, prometheus, together, spool_age_max_ms }
     }
 
-    /// Totals since the start.
+    /// Totals since the start, of all processes that tell theirs.
     pub(crate) fn live(&self) -> Live {
+        self.together.with(self.own())
+    }
+
+    /// Totals of this process since its start.
+    pub(crate) fn own(&self) -> Live {
         let mut live = Live {
+            processes: 1,
             log_bytes: self.log.status().bytes,
             uptime_seconds: self.clock.elapsed().saturating_sub(self.began).as_secs(),
             draining: *self.draining.borrow(),
@@ -100,10 +115,30 @@ impl Figures {
         if *self.draining.borrow() {
             return Some("draining: this process is about to stop".to_owned());
         }
-        if let Some(reason) = self.log.status().poisoned {
+        let status = self.log.status();
+        if let Some(reason) = &status.poisoned {
             return Some(format!("the log stopped writing: {reason}"));
         }
+        if let Some(reason) = self.intake.as_ref().and_then(|_| self.takes_nothing(&status)) {
+            return Some(reason);
+        }
         self.processing.failed().map(|reason| format!("the engine failed: {reason}"))
+    }
+
+    /// Why no events are taken while the broker is away: there is no spool, or it is full, or too old.
+    fn takes_nothing(&self, status: &LogStatus) -> Option<String> {
+        let Some(spool) = &status.spool else {
+            return status.away.as_ref().map(|why| format!("the broker cannot be reached: {why}"));
+        };
+        // Also while it is drained: there is room again when some of it is with the broker.
+        if spool.bytes.saturating_add(SPOOL_STEP) >= spool.bytes_max {
+            let why =
+                status.away.as_ref().map_or(String::new(), |why| format!("; the broker cannot be reached: {why}"));
+            return Some(format!("the spool is full{why}"));
+        }
+        let age_ms = spool.oldest.map_or(0, |oldest| self.clock.now() - oldest);
+        let too_long = status.away.as_ref().filter(|_| age_ms >= self.spool_age_max_ms);
+        too_long.map(|why| format!("the broker has been away for too long: {why}"))
     }
 
     /// Every metric, with the gauges as they are now.
@@ -112,6 +147,7 @@ impl Figures {
         gauge!("millstream_log_bytes").set(status.bytes as f64);
         let age_ms = status.oldest.map_or(0, |oldest| self.clock.now() - oldest);
         gauge!("millstream_log_oldest_age_seconds").set(age_ms as f64 / 1_000.0);
+        gauge!("millstream_log_away").set(if status.away.is_some() { 1.0 } else { 0.0 });
         self.prometheus.render()
     }
 }

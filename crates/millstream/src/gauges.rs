@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use collect::Intake;
 use collect::gate::{Reading, queue_fill};
-use log::Log;
 use sysinfo::{MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use crate::figures::Figures;

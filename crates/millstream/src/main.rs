@@ -1,6 +1,7 @@
 //! Millstream: events in over HTTP, a durable log, rules, a store, and answers. One binary, one verb at a time.
 
 mod alerting;
+mod backends;
 mod cli;
 mod config;
 mod desk;
@@ -9,6 +10,7 @@ mod emitter;
 mod figures;
 mod gauges;
 mod in_force;
+mod leading;
 mod output;
 mod processing;
 mod quotas;
@@ -18,6 +20,7 @@ mod routes;
 mod server;
 mod shutdown;
 mod telemetry;
+mod together;
 mod wiring;
 
 /// mimalloc: batches of bytes come and go on many threads, which the system's allocator is slow at.

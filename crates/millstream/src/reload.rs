@@ -68,7 +68,8 @@ pub(crate) struct Reloader {
     /// The rules and windows in force.
     pub(crate) in_force: Arc<InForce>,
     pub(crate) catalog: Arc<Catalog>,
-    pub(crate) store: Arc<dyn Store>,
+    /// The store, where this process has one.
+    pub(crate) store: Option<Arc<dyn Store>>,
     pub(crate) clock: Arc<dyn Clock>,
     /// The configuration in force.
     pub(crate) current: Mutex<Value>,
@@ -104,11 +105,11 @@ impl Reloader {
         let certificate = self.tls.as_ref().map(|tls| tls.read()).transpose().map_err(anyhow::Error::from)?;
         if touched(&PROGRAMS) {
             let specs = Specs { rules: settings.rules, windows: settings.windows };
-            self.processing.exchange(settings.programs, specs.clone())?;
+            self.processing.exchange(specs.clone())?;
             self.in_force.put(&specs.rules, &specs.windows);
         }
         if let Some(intake) = self.intake.as_ref().filter(|_| touched(&LIMITS)) {
-            quotas::put(intake, &settings.access, &self.catalog, &*self.store, self.clock.now());
+            quotas::put(intake, &settings.access, &self.catalog, self.store.as_deref(), self.clock.now());
         }
         self.clients.put(routes.clients);
         self.admin.put(routes.admin);

@@ -99,6 +99,19 @@ const COUNTERS: &[Family] = &[
         Unit::Count,
         "Notifications and results of windows taken from the outbox for the first time",
     ),
+    (
+        "millstream_log_duplicates_dropped_total",
+        Unit::Count,
+        "Copies of events that readers of the log left out, by stream",
+    ),
+    ("millstream_spool_drained_total", Unit::Count, "Events that waited in the spool and are with the broker now"),
+    ("millstream_spool_expired_total", Unit::Count, "Events that waited too long and became dead letters"),
+    (
+        "millstream_spool_refused_total",
+        Unit::Count,
+        "Events that the spool did not take: full, or the broker away too long",
+    ),
+    ("millstream_spool_known_total", Unit::Count, "Events of the spool that the broker had already"),
     ("outbox_write_failures_total", Unit::Count, "Outcomes of deliveries that the store did not keep; tried again"),
 ];
 
@@ -108,6 +121,12 @@ const GAUGES: &[Family] = &[
     ("millstream_log_oldest_age_seconds", Unit::Seconds, "Age of the oldest record of the log"),
     ("millstream_consumer_lag_events", Unit::Count, "Records appended and not committed yet, by stream and partition"),
     ("millstream_breaker_state", Unit::Count, "Circuit breakers by target: 0 closed, 1 half-open, 2 open"),
+    ("millstream_log_away", Unit::Count, "1 while the broker that keeps the log cannot be reached"),
+    ("millstream_spool_bytes", Unit::Bytes, "Bytes that wait for the broker"),
+    ("millstream_spool_used_ratio", Unit::Count, "The part of the spool that is used, from 0 to 1"),
+    ("millstream_spool_records", Unit::Count, "Events that wait for the broker"),
+    ("millstream_spool_oldest_age_seconds", Unit::Seconds, "Age of the oldest event that waits for the broker"),
+    ("millstream_spool_state", Unit::Count, "0 events go to the broker, 1 to the spool, 2 the spool is drained"),
     ("millstream_consumer_lag_seconds", Unit::Seconds, "Age of the oldest record that is not committed yet"),
 ];
 

@@ -1,36 +1,37 @@
 //! Every part built in order, from the bottom up, and taken down in the opposite order. The one place that knows all.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
+use cache::Cache;
 use collect::Intake;
 use collect::grpc::Grpc;
-use event::Catalog;
-use log::disk::{DiskLog, DiskSettings};
-use log::disk_port::RealDisk;
-use log::{Clock, LogError, SystemClock};
+use event::{Ack, Catalog};
+use log::kafka::Acks;
+use log::{Clock, Log, SystemClock};
 use metrics_exporter_prometheus::PrometheusHandle;
 use query::Query;
 use store::Store;
-use store::sqlite::{SqliteSettings, SqliteStore};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 use crate::alerting::Alerting;
-use crate::config::{self, BadConfig, Settings};
+use crate::backends::{self, Absent};
+use crate::config::{self, CacheBackend, LogBackend, Settings};
 use crate::desk::{Repairs, RepairsParts};
 use crate::emitter::{self, Control};
 use crate::figures::Figures;
 use crate::in_force::InForce;
+use crate::leading::{Leading, LeadingParts};
 use crate::processing::{CONSUMER, Processing, Specs};
 use crate::reload::{Load, Reloader};
 use crate::routes::{self, DoorParts};
 use crate::server::tls::Tls;
 use crate::server::{Bounds, Server, Swap};
 use crate::telemetry::VERSION;
+use crate::together::{self, Together};
 use crate::{gauges, quotas, reload};
 
 /// How long connections that answer no request may hold up the end.
@@ -41,10 +42,10 @@ pub(crate) struct App {
     /// What it did so far.
     pub(crate) figures: Arc<Figures>,
     processing: Arc<Processing>,
-    alerting: Arc<Alerting>,
+    leading: Leading,
     reloader: Arc<Reloader>,
-    repairs: Repairs,
-    log: Arc<DiskLog>,
+    repairs: Arc<Repairs>,
+    log: Arc<dyn Log>,
     clients: Server,
     admin: Server,
 }
@@ -86,50 +87,43 @@ pub(crate) fn shut(runtime: Runtime) {
     runtime.shutdown_timeout(LAST_TASKS);
 }
 
-/// Builds and starts everything that the roles ask for. `load` reads the configuration again, for a reload.
+/// Builds and starts everything that the roles ask for. `load` reads the configuration again, for a reload. To be called
+/// within the runtime; it blocks.
 ///
 /// # Errors
 /// Whatever keeps a part from starting, with what can be done about it.
 pub(crate) fn start(
-    mut settings: Settings,
+    settings: &Settings,
     doors: Doors,
     control: Option<Arc<Control>>,
     prometheus: PrometheusHandle,
     load: Load,
 ) -> anyhow::Result<App> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let (roles, catalog, document) = (settings.roles, settings.catalog.clone(), config::show_marked(&settings));
+    // Back ends wait for their servers, and some in a runtime of their own.
+    tokio::task::block_in_place(|| open(settings, doors, control, prometheus, load))
+}
+
+fn open(
+    settings: &Settings,
+    doors: Doors,
+    control: Option<Arc<Control>>,
+    prometheus: PrometheusHandle,
+    load: Load,
+) -> anyhow::Result<App> {
     let tls = settings.access.tls.as_ref().map(|files| Tls::load(&files.cert, &files.key)).transpose()?;
-
-    // The log first: it locks the folder, and everything else can be rebuilt from it.
-    let log = open_log(&settings.data_dir, catalog.clone(), clock.clone())?;
-    let store: Arc<dyn Store> = Arc::new(open_store(&settings.data_dir, catalog.clone())?);
-
-    // The engine catches up with the log while the rest is built.
-    let in_force = Arc::new(InForce::new(catalog.clone(), &settings.rules, &settings.windows));
-    let (processing, alerting) = process(&mut settings, &log, &store, &clock)?;
-
-    // The one intake behind all doors, whose counters are a part of every figure.
-    let intake = roles.collect.then(|| Intake::new(catalog.clone(), log.clone(), clock.clone(), CONSUMER));
-    let (work, told) = (processing.clone(), alerting.clone());
-    let figures = Arc::new(Figures::new(log.clone(), intake.clone(), work, told, clock.clone(), prometheus));
-    if let Some(intake) = &intake {
-        quotas::put(intake, &settings.access, &catalog, &*store, clock.now());
-        gauges::start(figures.clone(), intake);
-    }
-
-    // Repairs: dead letters sent again, the log run afresh.
-    let repairs = RepairsParts { catalog: &catalog, log: &log, store: &store, clock: &clock, processing: &processing };
-    let repairs = Repairs::start(repairs, &settings.data_dir, intake.as_ref())?;
+    let house = House::build(settings, prometheus)?;
+    let House { catalog, clock, in_force, figures, .. } = &house;
+    let (repairs, leading) = house.repairs(settings);
 
     // Questions about all of it. Operators may always ask; clients where the role is.
-    let query = questions(catalog.clone(), store.clone(), &in_force, &figures);
+    let (roles, intake) = (settings.roles, house.intake.clone());
+    let query = questions(catalog.clone(), house.store.clone(), in_force, figures);
     let handle = reload::Handle::default();
     let parts = routes::Parts {
         query: roles.query.then(|| query::router(query.clone())),
-        desk: roles.query.then(|| repairs.routes()),
+        desk: (roles.query || roles.process).then(|| repairs.routes()),
         open: query::public_router(query.clone()),
-        doors: intake.clone().map(|intake| door_parts(intake, &figures)),
+        doors: intake.clone().map(|intake| door_parts(intake, figures)),
         emitter: control.map(|control| emitter::router(control, clock.clone())),
         admin: query::admin_router(query.clone()),
         admin_open: query::probes_router(query),
@@ -138,6 +132,7 @@ pub(crate) fn start(
     };
     let routes = parts.build(&settings.access, settings.collect)?;
     let (at_clients, at_admin) = (Swap::from(routes.clients), Swap::from(routes.admin));
+    let House { catalog, clock, log, store, in_force, processing, figures, .. } = house;
     let reloader = Arc::new(Reloader {
         load,
         parts,
@@ -150,7 +145,7 @@ pub(crate) fn start(
         catalog,
         store,
         clock,
-        current: Mutex::new(document),
+        current: Mutex::new(config::show_marked(settings)),
     });
     // It is the first and only one.
     let _ = handle.set(Arc::downgrade(&reloader));
@@ -158,64 +153,114 @@ pub(crate) fn start(
     // The doors open last, when everything behind them stands.
     let admin = Server::start_with(doors.admin, at_admin, None, Bounds::admin())?;
     let clients = Server::start(doors.clients, at_clients, tls)?;
-    Ok(App { figures, processing, alerting, reloader, repairs, log, clients, admin })
+    Ok(App { figures, processing, leading, reloader, repairs, log, clients, admin })
 }
 
-/// The engine, and the courier that tells others what it finds; both start where the role is.
-fn process(
-    settings: &mut Settings,
-    log: &Arc<DiskLog>,
-    store: &Arc<dyn Store>,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<(Arc<Processing>, Arc<Alerting>)> {
-    let catalog = settings.catalog.clone();
-    let alerting = Alerting::new(std::mem::take(&mut settings.alerts));
-    let processing = Processing::new(catalog.clone(), log.clone(), store.clone(), clock.clone());
-    let processing = processing.telling(alerting.alerts());
-    if settings.roles.process {
-        let specs =
-            Specs { rules: std::mem::take(&mut settings.rules), windows: std::mem::take(&mut settings.windows) };
-        processing.start(std::mem::take(&mut settings.programs), specs)?;
-        alerting.start(catalog, log.clone(), store.clone(), clock.clone());
-    }
-    Ok((Arc::new(processing), Arc::new(alerting)))
+/// What stands behind the doors.
+struct House {
+    catalog: Arc<Catalog>,
+    clock: Arc<dyn Clock>,
+    log: Arc<dyn Log>,
+    store: Option<Arc<dyn Store>>,
+    in_force: Arc<InForce>,
+    alerting: Arc<Alerting>,
+    processing: Arc<Processing>,
+    intake: Option<Arc<Intake>>,
+    figures: Arc<Figures>,
 }
 
-/// Opens the log of a data folder, and makes the folder when it is not there.
-///
-/// # Errors
-/// When another process has it, when a stream has another number of partitions there, or when the disk refuses.
-pub(crate) fn open_log(data_dir: &Path, catalog: Arc<Catalog>, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<DiskLog>> {
-    let dir = data_dir.join("log");
-    std::fs::create_dir_all(&dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;
-    match DiskLog::open(&dir, catalog, Arc::new(RealDisk), clock, DiskSettings::default()) {
-        Ok(log) => Ok(Arc::new(log)),
-        Err(LogError::Locked(path)) => {
-            Err(anyhow::anyhow!("{path} is in use by another process: stop it, or use another --data-dir"))
+impl House {
+    fn build(settings: &Settings, prometheus: PrometheusHandle) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let (roles, catalog) = (settings.roles, settings.catalog.clone());
+
+        // The log first: it locks its folder, and everything else can be rebuilt from it.
+        let log = backends::open_log(settings, clock.clone())?;
+        let store = store(settings)?;
+        let cache = backends::open_cache(settings, clock.clone())?;
+
+        // The engine catches up with the log while the rest is built.
+        let in_force = Arc::new(InForce::new(catalog.clone(), &settings.rules, &settings.windows));
+        let alerting = Arc::new(Alerting::new(settings.alerts.clone()));
+        let (rows, alerts) = (store.clone().unwrap_or_else(|| Arc::new(Absent)), alerting.alerts());
+        let processing = Processing::new(catalog.clone(), log.clone(), rows, clock.clone(), alerts);
+        if roles.process {
+            processing.start(Specs { rules: settings.rules.clone(), windows: settings.windows.clone() })?;
         }
-        Err(error @ LogError::Partitions { .. }) => Err(partitions(&error).into()),
-        Err(error) => Err(error).context("cannot open the log"),
+
+        // The one intake behind all doors, whose counters are a part of every figure.
+        let intake = roles.collect.then(|| intake(settings, &log, &clock));
+        let name = uuid::Uuid::now_v7().simple().to_string();
+        let about = (Together::new(&*cache, &name, clock.clone()), settings.backends.spool.age_max_ms);
+        let (work, told) = (processing.clone(), alerting.clone());
+        let figures = Arc::new(Figures::new(log.clone(), intake.clone(), work, told, clock.clone(), prometheus, about));
+        tell(&figures, settings, store.as_ref(), cache, name);
+        if let Some(intake) = &intake {
+            quotas::put(intake, &settings.access, &catalog, store.as_deref(), clock.now());
+            gauges::start(figures.clone(), intake);
+        }
+        Ok(Self { catalog, clock, log, store, in_force, alerting, processing, intake, figures })
+    }
+
+    /// Repairs: dead letters sent again, the log run afresh; and what one process of all does. Letters go back to a log that
+    /// all share from wherever they are looked at.
+    fn repairs(&self, settings: &Settings) -> (Arc<Repairs>, Leading) {
+        let Self { catalog, clock, log, processing, .. } = self;
+        let store: Arc<dyn Store> = self.store.clone().unwrap_or_else(|| Arc::new(Absent));
+        let shared = settings.backends.are_shared() && (settings.roles.process || settings.roles.query);
+        let sender = self.intake.clone().or_else(|| shared.then(|| intake(settings, log, clock)));
+        let parts = RepairsParts { catalog, log, store: &store, clock, processing };
+        let repairs = Repairs::new(parts, &settings.data_dir, sender.as_ref());
+        let leading = LeadingParts {
+            catalog: catalog.clone(),
+            log: log.clone(),
+            store,
+            clock: clock.clone(),
+            alerting: self.alerting.clone(),
+            repairs: repairs.clone(),
+        };
+        (repairs, Leading::start(leading, processing))
     }
 }
 
-fn partitions(error: &LogError) -> BadConfig {
-    let (path, hint) = match error {
-        LogError::Partitions { stream, on_disk, .. } => {
-            (format!("streams.{stream}.partitions"), format!("write {on_disk}, or use another data folder"))
-        }
-        _ => (String::new(), String::new()),
+/// The store, where this process needs one: who only takes events in asks it once for what tenants sent today, if at all,
+/// and goes on without.
+fn store(settings: &Settings) -> anyhow::Result<Option<Arc<dyn Store>>> {
+    if settings.roles.process || settings.roles.query {
+        return backends::open_store(settings).map(Some);
+    }
+    if !quotas::ask_store(&settings.access) {
+        return Ok(None);
+    }
+    Ok(backends::open_store(settings)
+        .inspect_err(|error| tracing::warn!(error = format!("{error:#}"), "the store is not asked for today's events"))
+        .ok())
+}
+
+/// An intake over the log.
+fn intake(settings: &Settings, log: &Arc<dyn Log>, clock: &Arc<dyn Clock>) -> Arc<Intake> {
+    let strongest = match &settings.backends.log {
+        // Not all replicas have it then: a broker that dies may take it along.
+        LogBackend::Kafka(kafka) if kafka.acks == Acks::Leader => Ack::Memory,
+        _ => Ack::Durable,
     };
-    BadConfig::one(&path, error.to_string(), hint)
+    Intake::over(settings.catalog.clone(), log.clone(), clock.clone(), CONSUMER, strongest)
 }
 
-/// Opens the store of a data folder that is there.
-///
-/// # Errors
-/// When the file is not ours, or another process has it.
-pub(crate) fn open_store(data_dir: &Path, catalog: Arc<Catalog>) -> anyhow::Result<SqliteStore> {
-    let path = data_dir.join("store.sqlite");
-    SqliteStore::open(&path, catalog, SqliteSettings::default())
-        .with_context(|| format!("cannot open the store {}", path.display()))
+/// This process's figures for the others, and for itself the lag of all, where there may be others.
+fn tell(
+    figures: &Arc<Figures>,
+    settings: &Settings,
+    store: Option<&Arc<dyn Store>>,
+    cache: Arc<dyn Cache>,
+    name: String,
+) {
+    if settings.backends.cache != CacheBackend::Memory {
+        together::tell(figures, cache, name);
+    }
+    if let Some(store) = store.filter(|_| settings.roles.query && settings.backends.are_shared()) {
+        together::measure_lag(figures, settings.catalog.clone(), store.clone());
+    }
 }
 
 /// The doors' view of the rest.
@@ -228,7 +273,7 @@ fn door_parts(intake: Arc<Intake>, figures: &Arc<Figures>) -> DoorParts {
 
 fn questions(
     catalog: Arc<Catalog>,
-    store: Arc<dyn Store>,
+    store: Option<Arc<dyn Store>>,
     in_force: &Arc<InForce>,
     figures: &Arc<Figures>,
 ) -> Arc<Query> {
@@ -236,7 +281,8 @@ fn questions(
     let (rules, windows, falls) = (in_force.clone(), in_force.clone(), in_force.clone());
     Arc::new(Query {
         catalog,
-        store,
+        has_store: store.is_some(),
+        store: store.unwrap_or_else(|| Arc::new(Absent)),
         log: figures.log.clone(),
         clock: figures.clock.clone(),
         rules: Arc::new(move || rules.rules()),
@@ -297,7 +343,7 @@ impl App {
                 processing.stop()
             });
             let stopped = stopped.await?;
-            self.alerting.stop().await;
+            self.leading.stop().await;
             tokio::task::spawn_blocking(move || log.close()).await?;
             self.admin.close().await;
             stopped

@@ -94,7 +94,7 @@ impl From<QueryError> for ApiError {
             // Not 503: the service is ready, this one question is too big for its time.
             QueryError::Timeout(_) => Self::new(StatusCode::GATEWAY_TIMEOUT, "query_timeout", message),
             QueryError::Store(StoreError::Unavailable(_)) => Self::unavailable("store_unavailable", message, 1),
-            QueryError::Log(LogError::Closed | LogError::Poisoned(_)) => {
+            QueryError::Log(LogError::Closed | LogError::Poisoned(_) | LogError::Away(_)) => {
                 Self::unavailable("log_unavailable", message, 5)
             }
             QueryError::Store(_) | QueryError::Log(_) | QueryError::Internal(_) => Self::internal(&message),

@@ -40,6 +40,8 @@ pub struct Query {
     pub catalog: Arc<Catalog>,
     /// The database.
     pub store: Arc<dyn Store>,
+    /// Whether there is one: a process that only takes events in needs none.
+    pub has_store: bool,
     /// The log, for events that are not in the store yet and for figures.
     pub log: Arc<dyn Log>,
     /// The time, for «the last n hours» and for rates.
@@ -64,9 +66,12 @@ pub struct Query {
 /// Tells the windows of an event.
 pub type WindowsOf = Arc<dyn Fn(&EventRow) -> Vec<WindowId> + Send + Sync>;
 
-/// Figures of one moment. Counts are totals since the start of the process; rates are differences between two of them.
+/// Figures of one moment, of this process or of all that share a log. Counts are totals since the start of each process;
+/// rates are differences between two of them.
 #[derive(Clone, Debug, Default)]
 pub struct Live {
+    /// How many processes these are the figures of.
+    pub processes: u64,
     /// Events accepted at the doors.
     pub accepted: u64,
     /// Events known already.

@@ -24,6 +24,14 @@ pub enum StoreError {
         /// What the caller expected.
         expected: u64,
     },
+    /// A partition was claimed by another engine since, which goes on from where it is.
+    #[error("{stream}/{partition} was claimed by another engine")]
+    Claimed {
+        /// The stream's name.
+        stream: String,
+        /// The partition.
+        partition: u32,
+    },
     /// The file was made by a newer version, or is none of ours: another file, or another program.
     #[error("{0}")]
     Incompatible(String),

@@ -61,6 +61,9 @@ pub struct Commit<'a> {
     pub deliveries: &'a [DeliveryChange],
     /// What goes before anything is added: a replay's result replaces what was there.
     pub retract: &'a [Retract],
+    /// The token under which the partitions that move were claimed, see [`Store::claim`]; 0 when they were not: the
+    /// commit is refused then when somebody has claimed them.
+    pub owner: u64,
 }
 
 /// A derived row that goes.
@@ -143,14 +146,26 @@ pub trait Answers: Send + Sync + 'static {
 }
 
 /// A database of event rows, what processing found, rule state and positions. Every verb may be called from any thread;
-/// one process commits.
+/// a partition is moved by one process at a time.
 pub trait Store: Answers {
     /// Writes everything of a commit, or nothing.
     ///
     /// # Errors
-    /// [`StoreError::Fenced`] when a position is not where `from` says (another engine was here: stop);
-    /// [`StoreError::Unavailable`] may be retried as it is; [`StoreError::Refused`] will fail again.
+    /// [`StoreError::Fenced`] when a position is not where `from` says, or [`StoreError::Claimed`] when the partition is
+    /// another's by now (another engine was here: stop); [`StoreError::Unavailable`] may be retried as it is;
+    /// [`StoreError::Refused`] will fail again.
     fn commit(&self, commit: &Commit<'_>) -> Result<(), StoreError>;
+
+    /// Makes partitions, by stream's name, the claimant's: once this returns, no commit of an earlier claimant that moves
+    /// one of them succeeds, not even one that moves it nowhere. `owner` is a token that nobody had before, above 0. A store
+    /// that one process has alone has nothing to do.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    fn claim(&self, consumer: &str, owner: u64, partitions: &[(String, u32)]) -> Result<(), StoreError> {
+        let _ = (consumer, owner, partitions);
+        Ok(())
+    }
 
     /// All positions of a consumer.
     ///

@@ -33,14 +33,14 @@ pub(super) struct CollectorHealth {
     status: Feeling,
     /// Why it is not healthy; empty when it is.
     reasons: Vec<String>,
-    /// Whether the log takes events: it stands where the interface has Kafka.
+    /// Whether the log takes events, and its broker, where it has one, is there.
     kafka_connected: bool,
     buffer_status: BufferStatus,
     throughput_metrics: Throughput,
     uptime_seconds: u64,
 }
 
-/// What waits to be written to the log.
+/// What waits to be written to the log, on disk for a broker that is away included.
 #[derive(Serialize, ToSchema)]
 pub(super) struct BufferStatus {
     /// Requests.
@@ -49,9 +49,9 @@ pub(super) struct BufferStatus {
     buffered_events: u64,
     /// Their bytes, in units of a million.
     buffer_size_mb: f64,
-    total_size_bytes: usize,
-    /// From 0 to 1 of what one sender may have waiting, by requests or bytes, whichever is fuller; beyond it the answer
-    /// is 429.
+    total_size_bytes: u64,
+    /// From 0 to 1 of what one sender may have waiting, by requests or bytes, and of what the disk takes for a broker that
+    /// is away, whichever is fuller; beyond it the answer is 429 or 503.
     utilization: f64,
 }
 
@@ -86,7 +86,8 @@ pub(super) struct CollectorMetrics {
 /// How it feels, looked at now.
 pub(super) async fn health(State(desk): State<Arc<Desk>>) -> (StatusCode, Json<CollectorHealth>) {
     let (status, stats) = (desk.intake.log().status(), desk.intake.stats());
-    let utilization = queue_fill(&status);
+    let spool = status.spool.clone().unwrap_or_default();
+    let utilization = queue_fill(&status).max(spool.bytes as f64 / spool.bytes_max.max(1) as f64);
     let full = stats.disk_full().then(|| "the disk has no room for events".to_owned());
     let stopped = status.poisoned.as_ref().map(|reason| format!("the log stopped writing: {reason}"));
     let takes_events = full.is_none() && stopped.is_none();
@@ -101,21 +102,24 @@ pub(super) async fn health(State(desk): State<Arc<Desk>>) -> (StatusCode, Json<C
     if lost > 0 {
         notes.push(format!("{lost} records were lost to damage of the disk"));
     }
+    if let Some(why) = &status.away {
+        notes.push(format!("the broker cannot be reached: {why}"));
+    }
     let feeling = match (ills.is_empty(), notes.is_empty()) {
         (false, _) => Feeling::Unhealthy,
         (true, false) => Feeling::Degraded,
         (true, true) => Feeling::Healthy,
     };
-    let uptime = desk.intake.uptime();
+    let (uptime, bytes) = (desk.intake.uptime(), status.queue_bytes as u64 + spool.bytes);
     let body = CollectorHealth {
         status: feeling,
         reasons: ills.into_iter().chain(notes).collect(),
-        kafka_connected: takes_events,
+        kafka_connected: takes_events && status.away.is_none(),
         buffer_status: BufferStatus {
             buffered_batches: status.queue_len,
-            buffered_events: stats.waiting_events(),
-            buffer_size_mb: status.queue_bytes as f64 / 1e6,
-            total_size_bytes: status.queue_bytes,
+            buffered_events: stats.waiting_events() + spool.records,
+            buffer_size_mb: bytes as f64 / 1e6,
+            total_size_bytes: bytes,
             utilization,
         },
         throughput_metrics: Throughput {

@@ -14,7 +14,7 @@ mod tries;
 
 use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use event::{Catalog, DeadLetter, LetterChange, LetterEvent, LetterStatus};
 use log::{Clock, Log};
@@ -118,8 +118,9 @@ pub struct LettersParts {
 /// blocks.
 pub struct Letters {
     parts: LettersParts,
-    /// What the log held when this process began: for each stream, the next offset of each partition.
-    began: Vec<(String, Vec<u64>)>,
+    /// What the log held when this process began, or when its broker was there for the first time: for each stream, the
+    /// next offset of each partition.
+    began: OnceLock<Ends>,
     caught_up: AtomicBool,
     /// Changes of letters, one after the other.
     turn: Mutex<()>,
@@ -130,6 +131,9 @@ pub struct Letters {
     meters: Meters,
 }
 
+/// The next offsets of the partitions of streams, by the streams' names.
+type Ends = Vec<(String, Vec<u64>)>;
+
 impl std::fmt::Debug for Letters {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Letters").field("unsent", &self.unsent).finish_non_exhaustive()
@@ -139,11 +143,11 @@ impl std::fmt::Debug for Letters {
 impl Letters {
     /// The letters of a store. Make it before anything is replayed, and one a process.
     pub fn new(parts: LettersParts) -> Arc<Self> {
-        let ends = |id| parts.log.extents(id).iter().map(|extent| extent.next).collect();
-        let began = parts.catalog.processed().map(|(id, stream)| (stream.name.clone(), ends(id))).collect();
         let (caught_up, meters) = (AtomicBool::new(false), Meters::default());
-        let (turn, sweeping, unsent) = Default::default();
-        Arc::new(Self { parts, began, caught_up, turn, sweeping, unsent, meters })
+        let (began, turn, sweeping, unsent) = Default::default();
+        let letters = Self { parts, began, caught_up, turn, sweeping, unsent, meters };
+        letters.began();
+        Arc::new(letters)
     }
 
     /// A page of letters, newest first.

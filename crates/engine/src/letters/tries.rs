@@ -8,7 +8,7 @@ use metrics::{Counter, counter};
 use store::StoreError;
 use store::query::DeadLetterQuery;
 
-use super::{Landed, LetterError, Letters, NotTaken, PAGE, Ready, Rejected, may_be};
+use super::{Ends, Landed, LetterError, Letters, NotTaken, PAGE, Ready, Rejected, may_be};
 
 /// What became of tries, for the metrics.
 pub(super) struct Meters {
@@ -111,18 +111,31 @@ impl Letters {
         Err(LetterError::Rejected(rejected))
     }
 
+    /// What the log held at the beginning; `None` while its broker is away, or while what was taken meanwhile is not there.
+    pub(super) fn began(&self) -> Option<&Ends> {
+        let parts = &self.parts;
+        let status = parts.log.status();
+        if self.began.get().is_none() && status.away.is_none() && status.spool.is_none_or(|spool| spool.records == 0) {
+            let ends = |id| parts.log.extents(id).iter().map(|extent| extent.next).collect();
+            let ends = parts.catalog.processed().map(|(id, stream)| (stream.name.clone(), ends(id))).collect();
+            // Whoever was first was right.
+            let _ = self.began.set(ends);
+        }
+        self.began.get()
+    }
+
     /// Whether it is known what became of everything that was replayed before this process began. In the caller's turn.
     pub(super) fn ready(&self) -> Result<(), LetterError> {
         if self.caught_up.load(Ordering::Acquire) {
             return Ok(());
         }
+        let began = self.began().ok_or(LetterError::CatchingUp)?;
         let positions = self.parts.store.positions(&self.parts.consumer)?;
         let passed = |stream: &str, partition: usize, next: u64| {
             let here = positions.iter().find(|p| p.stream == stream && p.partition as usize == partition);
             here.map_or(0, |p| p.offset) >= next
         };
-        let mut ends =
-            self.began.iter().flat_map(|(stream, next)| next.iter().enumerate().map(move |end| (stream, end)));
+        let mut ends = began.iter().flat_map(|(stream, next)| next.iter().enumerate().map(move |end| (stream, end)));
         if !ends.all(|(stream, (partition, next))| passed(stream, partition, *next)) {
             return Err(LetterError::CatchingUp);
         }

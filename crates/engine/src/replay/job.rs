@@ -10,7 +10,7 @@ use event::{Millis, StreamId, limits};
 use super::compare::{Difference, compare};
 use super::run::Run;
 use super::swap::Plan;
-use super::{Into, ReplayError, ReplayParts, ReplaySpec, Stopped};
+use super::{Into, ReplayError, ReplayParts, ReplaySpec, SHARED, Stopped};
 
 /// How a replay stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,6 +212,9 @@ impl Job {
         if parts.live.generation() != Some(self.generation) {
             return Err(ReplayError::NotSwappable("rules or windows were changed since; replay again"));
         }
+        if !parts.live.has_all(self.stream) {
+            return Err(ReplayError::NotSwappable(SHARED));
+        }
         let mut state = self.state();
         let kept = self.kept().is_some();
         match state.status {
@@ -262,6 +265,9 @@ impl Job {
     fn exchange(&self, parts: &ReplayParts, run: &mut Run) -> Result<Difference, Stopped> {
         if parts.live.generation() != Some(self.generation) {
             return Err(Stopped::Other("rules or windows were changed meanwhile; replay again".to_owned()));
+        }
+        if !parts.live.has_all(self.stream) {
+            return Err(Stopped::Other(SHARED.to_owned()));
         }
         run.catch_up(parts, self)?;
         let mut plan = Plan::new(limits::SWAP_CHANGES_MAX);

@@ -28,6 +28,9 @@ const JOBS_MAX: usize = 20;
 /// What every replay's consumer begins with.
 const CONSUMER: &str = "replay-";
 
+/// Why a replay cannot take the place of what others write.
+const SHARED: &str = "other processes work on partitions of the stream; let this one have all of them for that time";
+
 /// Where the result of a replay goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Into {
@@ -55,6 +58,9 @@ pub struct ReplaySpec {
 pub trait Live: Send + Sync + 'static {
     /// Which rules and windows are in force, as a number that changes with them; `None` where this process has no engine.
     fn generation(&self) -> Option<u64>;
+
+    /// Whether all partitions of a stream are this process's: nobody else commits anything of it then.
+    fn has_all(&self, stream: StreamId) -> bool;
 
     /// Those of a stream, compiled; `None` when it has none.
     ///
@@ -190,6 +196,9 @@ impl Replays {
         })?;
         if spec.from >= spec.to {
             return Err(ReplayError::EmptyRange);
+        }
+        if spec.into == Into::Live && !parts.live.has_all(stream) {
+            return Err(ReplayError::NotSwappable(SHARED));
         }
         let mut jobs = self.lock();
         if let Some(running) = jobs.iter().find(|job| job.is_running()) {

@@ -202,13 +202,16 @@ impl Run {
         let partition = block.partition;
         let lane = self.lanes.get_mut(partition as usize)?;
         let block = block.from_offset(lane.next).until_offset(lane.end);
+        let (from, to) = (lane.next, block.first_offset());
         if block.is_empty() {
+            // One behind the end, or without records, says as well where the log goes on.
+            lane.next = from.max(to.min(lane.end));
             return None;
         }
-        let (from, to) = (lane.next, block.first_offset());
-        if from == lane.first && to > 0 {
+        let dense = self.log.is_dense();
+        if from == lane.first && (lane.first > 0 || dense && to > 0) {
             lane.begins_at = Some(block.appended_at);
-        } else if to > from {
+        } else if to > from && dense {
             self.notes.push(format!("{}/{partition}: the log has no records {from} to {}", self.name, to - 1));
         }
         lane.next = block.next_offset();

@@ -120,7 +120,7 @@ impl Lane {
                 return Ok(false);
             };
             let block = block.from_offset(self.next).until_offset(self.end);
-            if block.first_offset() > self.next {
+            if block.first_offset() > self.next && scope.log.is_dense() {
                 self.whole_until = self.whole_until.min(self.next);
                 self.torn = true;
             }

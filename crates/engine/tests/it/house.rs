@@ -2,8 +2,8 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use engine::{Command, Engine, EngineError, Parts, Settings, VerifyParts, VerifyReport};
@@ -169,7 +169,8 @@ impl House {
     pub(crate) fn parts(&self, store: Arc<dyn Store>) -> Parts {
         let (catalog, log, clock) = (self.catalog.clone(), self.log.clone(), Arc::new(self.clock.clone()));
         let (programs, settings) = (vec![(SIGNALS, self.program())], small_batches());
-        Parts { catalog, log, store, clock, programs, alerts: Arc::new(|_| Vec::new()), settings }
+        let (alerts, owned, owner, halt) = (Arc::new(|_: &[Anomaly]| Vec::new()), None, 0, Arc::default());
+        Parts { catalog, log, store, clock, programs, alerts, settings, owned, owner, halt }
     }
 
     /// Runs an engine until everything now in the log is committed.
@@ -292,11 +293,16 @@ pub(crate) struct Moody<F> {
     pub(crate) store: Arc<SqliteStore>,
     pub(crate) answer: F,
     pub(crate) commits: AtomicI64,
+    /// Who claimed what, and behind how many commits.
+    pub(crate) claims: Mutex<Vec<Claimed>>,
 }
+
+/// Who claimed, what, and behind how many commits.
+pub(crate) type Claimed = (u64, Vec<(String, u32)>, i64);
 
 impl<F> Moody<F> {
     pub(crate) fn new(store: Arc<SqliteStore>, answer: F) -> Arc<Self> {
-        Arc::new(Self { store, answer, commits: AtomicI64::new(0) })
+        Arc::new(Self { store, answer, commits: AtomicI64::new(0), claims: Mutex::default() })
     }
 }
 
@@ -325,6 +331,11 @@ impl<F: Fn(i64, &Commit<'_>) -> Result<(), StoreError> + Send + Sync + 'static> 
     fn commit(&self, commit: &Commit<'_>) -> Result<(), StoreError> {
         (self.answer)(self.commits.fetch_add(1, Ordering::SeqCst) + 1, commit)?;
         self.store.commit(commit)
+    }
+    fn claim(&self, _consumer: &str, owner: u64, partitions: &[(String, u32)]) -> Result<(), StoreError> {
+        let behind = self.commits.load(Ordering::SeqCst);
+        self.claims.lock().unwrap().push((owner, partitions.to_vec(), behind));
+        Ok(())
     }
     fn positions(&self, consumer: &str) -> Result<Vec<StoredPosition>, StoreError> {
         self.store.positions(consumer)

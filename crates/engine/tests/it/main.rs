@@ -10,6 +10,8 @@ mod poison;
 mod replay;
 mod replayed;
 mod run;
+mod shared;
+mod sparse;
 mod tenants;
 mod trouble;
 mod verify;

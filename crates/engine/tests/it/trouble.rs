@@ -1,6 +1,5 @@
 //! A store that is away, refuses, panics, or belongs to another engine.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use engine::{Command, Engine, EngineError, Parts, Settings};
@@ -61,7 +60,7 @@ fn another_engine_on_the_same_store_stops_this_one() {
     house.append(&events(50));
     engine.send(Command::Drain);
     let shared = engine.stats();
-    assert!(matches!(engine.join(), Err(EngineError::Store(StoreError::Fenced { .. }))));
+    assert!(matches!(engine.join(), Err(EngineError::Taken(StoreError::Fenced { .. }))));
     assert_eq!(shared.stored(), 0);
 }
 
@@ -134,16 +133,8 @@ fn other_rules_rebuild_their_state_from_the_log_and_find_nothing_twice() {
         metadata: vec![("n".to_owned(), "count".to_owned())],
     };
     let program = Program::compile(house.catalog.get(SIGNALS), &[rule], &[]).unwrap();
-    let engine = Engine::start(Parts {
-        catalog: house.catalog.clone(),
-        log: house.log.clone(),
-        store: store.clone(),
-        clock: Arc::new(house.clock.clone()),
-        programs: vec![(SIGNALS, program)],
-        alerts: Arc::new(|_| Vec::new()),
-        settings: Settings::default(),
-    })
-    .unwrap();
+    let (programs, settings) = (vec![(SIGNALS, program)], Settings::default());
+    let engine = Engine::start(Parts { programs, settings, ..house.parts(store.clone()) }).unwrap();
     house.append(&[(1, "click", 2_000, 0)]);
     engine.send(Command::Drain);
     engine.join().unwrap();

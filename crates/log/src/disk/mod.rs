@@ -1,16 +1,15 @@
 //! The log on disk: for each stream a folder of segment files in which its partitions interleave, one writer thread with
 //! group commit for all of them, readers that see what is durable. Bytes: `format`; recovery: `recover`.
 
+mod alone;
 mod consumers;
 mod cursor;
-mod dedup;
 mod doctor;
 mod format;
 mod index;
 mod manifest;
 mod open;
 mod place;
-mod queue;
 mod recover;
 mod reserve;
 mod retention;
@@ -33,8 +32,8 @@ use tokio::sync::oneshot;
 pub use doctor::{Inspection, SegmentReport, Verification, inspect, verify};
 
 use crate::disk_port::Disk;
-use crate::{Append, Clock, Cursor, Extent, IdHasher, Log, LogError, LogStatus, Pending};
-use queue::{Raise, Request};
+use crate::queue::{Raise, Request};
+use crate::{Append, Clock, Cursor, Extent, IdHasher, Log, LogError, LogStatus, Membership, Owner, Pending};
 use shared::{Shared, View};
 
 /// How the disk log behaves; the defaults are what a user wants.
@@ -92,6 +91,15 @@ impl DiskLog {
         }
         // Whoever waits for a commit that cannot come any more looks again and sees the end.
         self.shared.commits.send_modify(|n| *n += 1);
+    }
+
+    /// Drops whole segments that every consumer is done with, whatever their stream's retention says; gives the bytes
+    /// freed. For a log that is only on the way to another.
+    ///
+    /// # Errors
+    /// When a file cannot be removed.
+    pub fn drop_consumed(&self) -> Result<u64, LogError> {
+        retention::drop_consumed(&self.shared)
     }
 
     fn usable(&self) -> Result<(), LogError> {
@@ -216,5 +224,24 @@ impl Log for DiskLog {
             status.oldest = [status.oldest, oldest].into_iter().flatten().min();
         }
         status
+    }
+
+    fn join(
+        &self,
+        _consumer: &str,
+        streams: &[StreamId],
+        owner: Arc<dyn Owner>,
+    ) -> Result<Box<dyn Membership>, LogError> {
+        self.usable()?;
+        let mut all = Vec::new();
+        for id in streams {
+            let count = self.shared.stream(*id).view.read().next.len() as u32;
+            all.extend((0..count).map(|partition| (*id, partition)));
+        }
+        Ok(Box::new(alone::Alone::new(all, owner)))
+    }
+
+    fn close(&self) {
+        DiskLog::close(self);
     }
 }

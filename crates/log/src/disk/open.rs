@@ -9,17 +9,17 @@ use std::thread;
 use event::{Catalog, Stream};
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use super::dedup::DedupTable;
 use super::manifest::{self, Manifest};
 use super::place::Stage;
-use super::queue::Queue;
 use super::recover::{self, Ask, Recovered};
 use super::reserve::Reserve;
 use super::segment::ActiveSegment;
 use super::shared::{KnownConsumers, Shared, StreamState, disk_error, index_file, segment_file};
 use super::writer::{StreamWriter, Writer};
 use super::{DiskLog, DiskSettings};
+use crate::dedup::DedupTable;
 use crate::disk_port::Disk;
+use crate::queue::Queue;
 use crate::{Clock, DamageKind, IdHasher, LogError};
 
 pub(super) fn open(

@@ -3,8 +3,8 @@
 
 use event::{Batch, BlockBuilder, Draft, Millis, NO_TIME, limits};
 
-use super::dedup::DedupTable;
 use super::format::{FLAG_IDS, FLAG_LZ4, FRAME_HEADER, FrameHead};
+use crate::dedup::DedupTable;
 use crate::{Placed, PlacedRange};
 
 /// Bodies smaller than this are not compressed: LZ4 finds little in them.

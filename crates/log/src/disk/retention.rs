@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use event::{Retention, StreamId};
+use event::{Millis, Retention, StreamId};
 
 use super::consumers;
 use super::manifest::Manifest;
@@ -12,16 +12,46 @@ use crate::LogError;
 
 /// Drops what is due in every stream; gives the bytes freed.
 pub(super) fn trim(shared: &Arc<Shared>) -> Result<u64, LogError> {
+    let now = shared.clock.now();
+    let each = |id, stream: &event::Stream| {
+        let name = &stream.name;
+        drop_segments(shared, id, |oldest, total| {
+            if !is_due(stream.retention, now, oldest, total) {
+                return false;
+            }
+            let needed = needed_partition(shared, name, oldest);
+            if let Some(partition) = needed {
+                tracing::warn!(stream = name, partition, segment = oldest.seq, "retention waits for a consumer");
+            }
+            needed.is_none()
+        })
+    };
+    in_all(shared, each)
+}
+
+/// Drops what every consumer is done with, however young; gives the bytes freed.
+pub(super) fn drop_consumed(shared: &Arc<Shared>) -> Result<u64, LogError> {
+    in_all(shared, |id, stream| {
+        drop_segments(shared, id, |oldest, _| needed_partition(shared, &stream.name, oldest).is_none())
+    })
+}
+
+fn in_all(shared: &Arc<Shared>, each: impl Fn(StreamId, &event::Stream) -> io::Result<u64>) -> Result<u64, LogError> {
     let mut freed = 0;
     for (id, stream) in shared.catalog.iter() {
-        freed += trim_stream(shared, id, stream.retention).map_err(|e| disk_error(&shared.stream(id).dir, &e))?;
+        freed += each(id, stream).map_err(|e| disk_error(&shared.stream(id).dir, &e))?;
     }
     Ok(freed)
 }
 
-fn trim_stream(shared: &Arc<Shared>, id: StreamId, retention: Retention) -> io::Result<u64> {
+fn is_due(retention: Retention, now: Millis, oldest: &Segment, total: u64) -> bool {
+    let old = retention.age_ms.is_some_and(|age| oldest.index.last_appended < now - age);
+    old || retention.size_bytes.is_some_and(|max| total > max)
+}
+
+/// Drops segments of a stream, oldest first, as long as they may go: `may` is asked with the segment and the bytes of all.
+fn drop_segments(shared: &Arc<Shared>, id: StreamId, may: impl Fn(&Segment, u64) -> bool) -> io::Result<u64> {
     let state = shared.stream(id);
-    let now = shared.clock.now();
     let mut freed = 0;
     loop {
         // The view is locked only to decide and to take the segment out; readers that have its file open read on
@@ -31,13 +61,7 @@ fn trim_stream(shared: &Arc<Shared>, id: StreamId, retention: Retention) -> io::
             let view = state.view.read();
             let total: u64 = view.segments.iter().map(|s| s.index.len).sum();
             let Some(oldest) = view.segments.first().filter(|_| view.segments.len() > 1) else { break };
-            let old = retention.age_ms.is_some_and(|age| oldest.index.last_appended < now - age);
-            let large = retention.size_bytes.is_some_and(|max| total > max);
-            if !old && !large {
-                break;
-            }
-            if let Some(partition) = needed_partition(shared, &state.name, oldest) {
-                tracing::warn!(stream = state.name, partition, segment = oldest.seq, "retention waits for a consumer");
+            if !may(oldest, total) {
                 break;
             }
             (view.segments[1].seq, view.segments[view.segments.len() - 1].seq)

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use event::{Millis, limits};
+use event::Millis;
 
 use super::format::SegmentHead;
 use super::shared::{disk_error, index_file, segment_file};
@@ -66,11 +66,12 @@ impl ActiveSegment {
         Ok(Self { file, seq, len, reserved: len })
     }
 
-    /// Writes frames behind the last ones, not yet durable and not yet counted; reserves room ahead if that may be.
-    pub(super) fn write(&mut self, frames: &[u8], ahead: bool) -> Result<(), Failure> {
+    /// Writes frames behind the last ones, not yet durable and not yet counted; reserves room ahead if that may be, within
+    /// the bytes of a segment.
+    pub(super) fn write(&mut self, frames: &[u8], ahead: bool, segment_bytes: u64) -> Result<(), Failure> {
         let end = self.len + frames.len() as u64;
         if end > self.reserved {
-            let reserve = end.next_multiple_of(AHEAD_BYTES).min(limits::SEGMENT_BYTES.max(end));
+            let reserve = end.next_multiple_of(AHEAD_BYTES).min(segment_bytes.max(end));
             // Without room to reserve ahead, the bytes themselves may still fit.
             self.reserved = if ahead && self.file.allocate(reserve).is_ok() { reserve } else { end };
         }

@@ -10,9 +10,9 @@ use event::{Catalog, StreamId};
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::index::SegmentIndex;
-use super::queue::Queue;
 use super::reserve::Reserve;
 use crate::disk_port::Disk;
+use crate::queue::Queue;
 use crate::{Clock, Damage, IdHasher, LogError};
 
 /// How many damaged places are listed; more are only counted in the log line that each gets.

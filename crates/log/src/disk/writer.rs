@@ -12,15 +12,15 @@ use metrics::{Counter, Histogram};
 use tokio::sync::oneshot;
 
 use super::DiskSettings;
-use super::dedup::DedupTable;
 use super::format::SegmentHead;
 use super::index::SegmentIndex;
 use super::manifest::Manifest;
 use super::place::Stage;
-use super::queue::{Raise, Request};
 use super::segment::{AHEAD_BYTES, ActiveSegment, Failure};
 use super::shared::{Segment, Shared, StreamState};
+use crate::dedup::DedupTable;
 use crate::disk_port::Disk;
+use crate::queue::{Raise, Request};
 use crate::{LogError, Placed};
 
 /// A request of the group at hand.
@@ -165,7 +165,9 @@ impl Writer {
                 roll(&self.shared, *stream, writer, now).map_err(|failure| failure.told(&state.dir))?;
             }
             if let Some(active) = &mut writer.active {
-                active.write(&writer.stage.out, ahead).map_err(|failure| failure.told(&state.dir))?;
+                active
+                    .write(&writer.stage.out, ahead, self.settings.segment_bytes)
+                    .map_err(|failure| failure.told(&state.dir))?;
             }
         }
         Ok(())

@@ -61,7 +61,7 @@ async fn demo(
     let doors = Doors::bind(settings.listen, settings.admin, true).await?;
     let limit = settings.drain_timeout;
     let control = Arc::new(Control::new(args.load.rate(), args.load.burst()));
-    let app = wiring::start(settings, doors, Some(control.clone()), recorder, Box::new(load))?;
+    let app = wiring::start(&settings, doors, Some(control.clone()), recorder, Box::new(load))?;
     let signals = Signals::new()?;
     super::serve::announce(&app);
     note(&format!("dashboard  http://{}/", app.address()));

@@ -10,6 +10,7 @@ mod folder;
 mod init;
 mod key;
 mod log_cmd;
+mod migrate;
 mod remote;
 mod replay;
 mod serve;
@@ -63,6 +64,8 @@ enum Verb {
     /// Look at the log while nothing runs.
     #[command(subcommand)]
     Log(log_cmd::Verb),
+    /// Make or upgrade the store's tables; move a SQLite store to PostgreSQL.
+    Migrate(migrate::Args),
     /// Recompute the store from the log and report every difference.
     Verify(verify_cmd::Args),
     /// Try rules and windows: given events, expected findings.
@@ -95,6 +98,7 @@ pub(crate) fn run() -> ExitCode {
         Verb::Dlq(verb) => dlq::run(&verb, cli.output),
         Verb::Replay(args) => replay::run(&args, cli.output),
         Verb::Log(verb) => log_cmd::run(&verb, cli.output),
+        Verb::Migrate(args) => migrate::run(&args, cli.output),
         Verb::Verify(args) => verify_cmd::run(&args, cli.output),
         Verb::Test(args) => test_cmd::run(&args, cli.output),
         Verb::Bench(args) => bench::run(&args, cli.output),

@@ -36,6 +36,11 @@ pub(super) struct Refused {
 }
 
 impl Server {
+    /// The server at a URL.
+    pub(super) fn at(url: &str, key: Option<String>) -> Self {
+        Self { url: url.to_owned(), key }
+    }
+
     /// A connection that is opened with the first question.
     ///
     /// # Errors

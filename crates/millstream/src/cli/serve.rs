@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args) -> Verdict {
         let doors = Doors::bind(settings.listen, settings.admin, false).await?;
         let (limit, emit) = (settings.drain_timeout, settings.roles.emit.then(|| settings.emit.clone()));
         let control = emit.as_ref().map(|emit| Arc::new(Control::new(emit.rate, emit.burst)));
-        let app = wiring::start(settings, doors, control.clone(), recorder, Box::new(move || load(&again)))?;
+        let app = wiring::start(&settings, doors, control.clone(), recorder, Box::new(move || load(&again)))?;
         let mut signals = Signals::new()?;
         announce(&app);
         let emitter = match (emit, control) {

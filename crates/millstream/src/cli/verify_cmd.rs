@@ -1,4 +1,4 @@
-//! `millstream verify`: the log run afresh, and compared with the store. For a data folder that nothing runs on.
+//! `millstream verify`: the log run afresh, and compared with the store. For a log and a store that nothing works on.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use serde_json::json;
 use super::Verdict;
 use crate::config::{self, Source};
 use crate::output::{Output, progress, thousands};
-use crate::{processing, telemetry, wiring};
+use crate::{backends, processing, telemetry};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -25,12 +25,15 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, output: Output) -> Verdict {
     telemetry::log_lines(telemetry::LogFormat::Text, "warn");
-    let settings = config::load(&Source::find(args.config.as_deref())?)?;
-    let data_dir = args.data_dir.clone().unwrap_or(settings.data_dir);
-    anyhow::ensure!(data_dir.join("log").is_dir(), "there is no log in {}", data_dir.display());
+    let mut settings = config::load(&Source::find(args.config.as_deref())?)?;
+    settings.data_dir = args.data_dir.clone().unwrap_or(settings.data_dir);
+    // Nothing is taken in, so nothing needs to wait for a broker.
+    settings.roles.collect = false;
+    let (shared, dir) = (settings.backends.are_shared(), &settings.data_dir);
+    anyhow::ensure!(shared || dir.join("log").is_dir(), "there is no log in {}", dir.display());
     let clock = Arc::new(SystemClock::default());
-    let log = wiring::open_log(&data_dir, settings.catalog.clone(), clock.clone())?;
-    let store = Arc::new(wiring::open_store(&data_dir, settings.catalog.clone())?);
+    let log = backends::open_log(&settings, clock.clone())?;
+    let store = backends::open_store(&settings)?;
     let parts = VerifyParts {
         catalog: settings.catalog,
         log,

@@ -2,6 +2,7 @@
 //! Nothing stops at the first problem: a person sees all of them, each with its line and path.
 
 mod access;
+mod backends;
 mod env;
 mod node;
 mod place;
@@ -10,10 +11,12 @@ mod resolve;
 mod roles;
 mod section;
 mod show;
+mod show_backends;
 mod show_rules;
 mod targets;
 mod typed;
 mod typed_alert;
+mod typed_backend;
 mod typed_kind;
 mod typed_rule;
 mod typed_stream;
@@ -24,12 +27,14 @@ mod written;
 use std::path::{Path, PathBuf};
 
 pub(crate) use access::{Access, hex, is_tenant_name};
+pub(crate) use backends::{CacheBackend, Kafka, LogBackend, RedisStreams, StoreBackend};
 pub(crate) use node::{Node, Value};
 pub(crate) use problems::{BadConfig, Problems};
 pub(crate) use resolve::{Definitions, Settings};
 pub(crate) use roles::Roles;
 pub(crate) use section::{Item, Section, address};
 pub(crate) use show::{show, show_marked};
+pub(crate) use show_backends::hidden_url;
 pub(crate) use typed::TypedDefinitions;
 pub(crate) use written::{unknown_name, unknown_stream};
 

@@ -12,6 +12,7 @@ use process::{Program, RuleSpec, WindowSpec};
 
 use super::EmitSettings;
 use super::access::Access;
+use super::backends::Backends;
 use super::node::Origin;
 use super::problems::Problems;
 use super::roles::Roles;
@@ -42,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) collect: CollectorSettings,
     /// Who may come in, and how much they may send.
     pub(crate) access: Access,
+    /// What keeps the log, the rows and the live values.
+    pub(crate) backends: Backends,
     /// The load generator.
     pub(crate) emit: EmitSettings,
     /// All streams.
@@ -73,8 +76,10 @@ pub(crate) struct Definitions {
 
 /// Puts the user's document over the packs and checks the whole.
 pub(crate) fn resolve(packs: Vec<Typed>, user: Typed, problems: &Problems) -> Option<Settings> {
-    let packs = packs.into_iter().map(|pack| pack.definitions).collect();
+    let packs: Vec<_> = packs.into_iter().map(|pack| pack.definitions).collect();
+    let streams = streams(packs.iter().map(|pack| &pack.streams), &user.definitions.streams);
     let Definitions { catalog, zone, rules, windows, programs } = definitions(packs, user.definitions, problems)?;
+    let backends = Backends::resolve(user.backends, &streams, &catalog, problems);
     let alerts = targets::check(&user.alerts, &rules, &catalog, problems);
     Some(Settings {
         listen: user.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8000))),
@@ -87,6 +92,7 @@ pub(crate) fn resolve(packs: Vec<Typed>, user: Typed, problems: &Problems) -> Op
             time_window_ms: user.collect.time_window_ms.flatten(),
         },
         access: user.access,
+        backends: backends?,
         emit: emit(&user.emit),
         alerts,
         alerts_marks: user.alerts.iter().map(|alert| alert.mark).collect(),
@@ -105,17 +111,11 @@ pub(crate) fn definitions(
     user: TypedDefinitions,
     problems: &Problems,
 ) -> Option<Definitions> {
-    let (mut streams, mut rules, mut windows) = (Vec::new(), Vec::new(), Vec::new());
+    let streams = streams(packs.iter().map(|pack| &pack.streams), &user.streams);
+    let (mut rules, mut windows) = (Vec::new(), Vec::new());
     for pack in packs {
-        streams.extend(pack.streams);
         rules.extend(pack.rules);
         windows.extend(pack.windows);
-    }
-    for stream in user.streams {
-        match streams.iter_mut().find(|s: &&mut TypedStream| s.name == stream.name) {
-            Some(base) => *base = stream.over(base.clone()),
-            None => streams.push(stream),
-        }
     }
     let zone = user.zone.unwrap_or_else(|| "UTC".to_owned());
     let catalog = Arc::new(catalog(&streams, problems)?);
@@ -123,6 +123,18 @@ pub(crate) fn definitions(
     let programs = written.compile(&catalog, problems);
     let (rules, windows) = written.specs();
     Some(Definitions { catalog, zone, rules, windows, programs })
+}
+
+/// The user's streams over those of the packs, key by key.
+fn streams<'a>(packs: impl Iterator<Item = &'a Vec<TypedStream>>, user: &[TypedStream]) -> Vec<TypedStream> {
+    let mut streams: Vec<TypedStream> = packs.flatten().cloned().collect();
+    for stream in user {
+        match streams.iter_mut().find(|s| s.name == stream.name) {
+            Some(base) => *base = stream.clone().over(base.clone()),
+            None => streams.push(stream.clone()),
+        }
+    }
+    streams
 }
 
 fn emit(typed: &TypedEmit) -> EmitSettings {

@@ -5,6 +5,8 @@ use event::{Field, FieldPath, Requirement, Stream};
 use serde_json::{Map, Value, json};
 
 use super::Settings;
+use super::backends::LogBackend;
+use super::show_backends;
 use super::show_rules::{rule, window};
 use super::typed_stream::{kind_name, unit_name};
 use super::units::{duration_text, size_text};
@@ -15,7 +17,7 @@ pub(crate) fn show(settings: &Settings) -> Value {
         .catalog
         .iter()
         .filter(|(_, s)| !s.name.starts_with('_'))
-        .map(|(_, s)| (s.name.clone(), stream(s)))
+        .map(|(_, s)| (s.name.clone(), stream(s, settings)))
         .collect();
     let emit = &settings.emit;
     let mut emit_section = json!({
@@ -31,8 +33,6 @@ pub(crate) fn show(settings: &Settings) -> Value {
         "data_dir": settings.data_dir.display().to_string(),
         "roles": settings.roles.names(),
         "drain_timeout": duration_text(settings.drain_timeout.as_millis() as i64),
-        "log": { "backend": "disk" },
-        "store": { "backend": "sqlite" },
         "collect": {
             "strict_uuids": settings.collect.strict_uuids,
             "time_window": settings.collect.time_window_ms.map_or_else(|| "off".to_owned(), duration_text),
@@ -46,11 +46,12 @@ pub(crate) fn show(settings: &Settings) -> Value {
     });
     if let Value::Object(document) = &mut document {
         settings.access.show(document);
+        show_backends::show(&settings.backends, document);
     }
     document
 }
 
-/// The same, and a mark for what is hidden of each target of alerts: for comparing two configurations within a process.
+/// The same, and a mark for what is hidden of each target of alerts and of the back ends: for comparing two configurations within a process.
 pub(crate) fn show_marked(settings: &Settings) -> Value {
     let mut document = show(settings);
     if let Some(alerts) = document["alerts"].as_array_mut() {
@@ -58,11 +59,15 @@ pub(crate) fn show_marked(settings: &Settings) -> Value {
             alert["hidden"] = json!(format!("{mark:016x}"));
         }
     }
+    document["log"]["hidden"] = json!(format!("{:016x}", show_backends::mark(&settings.backends)));
     document
 }
 
-fn stream(stream: &Stream) -> Value {
+fn stream(stream: &Stream, settings: &Settings) -> Value {
     let mut out = Map::new();
+    if let LogBackend::Kafka(kafka) = &settings.backends.log {
+        out.insert("topic".to_owned(), json!(kafka.topic(&stream.name)));
+    }
     out.insert("partitions".to_owned(), json!(stream.partitions));
     let mut put = |key: &str, value: Option<Value>| value.map(|value| out.insert(key.to_owned(), value));
     put("key", stream.key.as_ref().map(field));

@@ -11,13 +11,11 @@ use super::problems::Problems;
 use super::roles::Roles;
 use super::section::{Item, Section};
 use super::typed_alert::TypedAlert;
+use super::typed_backend::TypedBackends;
 use super::typed_kind;
 use super::typed_rule::TypedRule;
 use super::typed_stream::{TypedStream, is_off};
 use super::typed_window::TypedWindow;
-
-/// Back ends that a later version will know, with the keys that choose them.
-const LATER_BACKENDS: [&str; 3] = ["kafka", "redis", "postgres"];
 
 /// One document, read.
 #[derive(Debug, Default)]
@@ -30,6 +28,7 @@ pub(crate) struct Typed {
     pub(crate) emit: TypedEmit,
     pub(crate) collect: TypedCollect,
     pub(crate) access: Access,
+    pub(crate) backends: TypedBackends,
     pub(crate) alerts: Vec<TypedAlert>,
     pub(crate) definitions: TypedDefinitions,
 }
@@ -72,9 +71,7 @@ impl Typed {
         typed.data_dir = root.get("data_dir").and_then(|i| i.text()).map(PathBuf::from);
         typed.roles = root.get("roles").and_then(|i| roles(&i));
         typed.drain_timeout_ms = root.get("drain_timeout").and_then(|i| i.duration());
-        backend(&mut root, "log", "disk");
-        backend(&mut root, "store", "sqlite");
-        backend(&mut root, "cache", "memory");
+        typed.backends = TypedBackends::read(&mut root);
         typed.access = Access::read(&mut root);
         if let Some(section) = root.get("emit").and_then(|i| i.section()) {
             typed.emit = TypedEmit::read(section);
@@ -111,22 +108,6 @@ impl TypedDefinitions {
         }
         typed
     }
-}
-
-/// A section that only chooses a back end, of which this version has one.
-fn backend(root: &mut Section<'_>, key: &'static str, only: &'static str) {
-    let Some(mut section) = root.get(key).and_then(|i| i.section()) else { return };
-    if let Some(item) = section.get("backend") {
-        match item.text() {
-            Some(name) if name == only => {}
-            Some(name) if LATER_BACKENDS.contains(&name.as_str()) => {
-                item.bad(format!("`{name}` is not in this version"), Some(format!("use `{only}`")));
-            }
-            Some(name) => item.bad(format!("expected {only}, found `{name}`"), Some(format!("use `{only}`"))),
-            None => {}
-        }
-    }
-    section.close();
 }
 
 fn roles(item: &Item<'_>) -> Option<Roles> {

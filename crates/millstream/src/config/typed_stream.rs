@@ -4,6 +4,7 @@ use event::{Field, JsonKind, Millis, Requirement, TimeField, TimeUnit};
 
 use super::node::{Origin, Value};
 use super::section::{Item, Section, one_of};
+use super::typed_backend::topic;
 
 /// How far ahead of our clock an event time may be unless the stream says otherwise.
 const MAX_FUTURE_MS: Millis = 300_000;
@@ -39,6 +40,8 @@ pub(crate) struct TypedStream {
     pub(crate) require: Option<Vec<Requirement>>,
     pub(crate) dedup: Option<Option<TypedDedup>>,
     pub(crate) retention: Option<TypedRetention>,
+    /// Its topic on Kafka, and where that is written.
+    pub(crate) topic: Option<(String, Origin)>,
 }
 
 /// The section `dedup` of a stream.
@@ -74,6 +77,7 @@ impl TypedStream {
             require: section.get("require").and_then(|i| i.section()).map(requirements),
             dedup: section.get("dedup").and_then(|i| dedup(&i)),
             retention: section.get("retention").and_then(|i| i.section()).map(retention),
+            topic: section.get("topic").and_then(|i| Some((topic(&i)?, i.origin()))),
         };
         section.later("schema");
         section.close();
@@ -91,6 +95,7 @@ impl TypedStream {
             require: self.require.or(base.require),
             dedup: self.dedup.or(base.dedup),
             retention: self.retention.or(base.retention),
+            topic: self.topic.or(base.topic),
             ..self
         }
     }

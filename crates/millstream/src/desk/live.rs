@@ -16,6 +16,10 @@ impl Live for LiveEngine {
         self.0.generation()
     }
 
+    fn has_all(&self, stream: StreamId) -> bool {
+        self.0.has_all(stream)
+    }
+
     fn program(&self, stream: StreamId) -> Result<Option<Program>, String> {
         self.0.program(stream).map_err(|error| format!("{error:#}"))
     }

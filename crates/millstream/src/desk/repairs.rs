@@ -1,13 +1,12 @@
 //! Letters and replays put together for a process, and taken down with it.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use collect::Intake;
 use engine::letters::{Letters, LettersParts, Redeliver, Ticker};
 use engine::replay::{ReplayParts, Replays};
 use event::Catalog;
-use log::disk::DiskLog;
 use log::{Clock, Log};
 use store::Store;
 use tokio::runtime::Handle;
@@ -22,7 +21,7 @@ use crate::processing::{CONSUMER, Processing};
 #[derive(Clone, Copy)]
 pub(crate) struct RepairsParts<'a> {
     pub(crate) catalog: &'a Arc<Catalog>,
-    pub(crate) log: &'a Arc<DiskLog>,
+    pub(crate) log: &'a Arc<dyn Log>,
     pub(crate) store: &'a Arc<dyn Store>,
     pub(crate) clock: &'a Arc<dyn Clock>,
     pub(crate) processing: &'a Arc<Processing>,
@@ -33,22 +32,15 @@ pub(crate) struct Repairs {
     letters: Arc<Letters>,
     replays: Arc<Replays>,
     catalog: Arc<Catalog>,
+    /// Whether there is an intake to send through.
+    may_send: bool,
     ticker: Mutex<Option<Ticker>>,
 }
 
 impl Repairs {
-    /// Puts them together; letters whose time has come are sent again from now on, where this process has doors (`intake`).
-    /// To be called within the runtime.
-    ///
-    /// # Errors
-    /// When the system gives no thread.
-    pub(crate) fn start(
-        parts: RepairsParts<'_>,
-        data_dir: &Path,
-        intake: Option<&Arc<Intake>>,
-    ) -> anyhow::Result<Self> {
+    /// Puts them together. To be called within the runtime. Without an intake no letter is sent again.
+    pub(crate) fn new(parts: RepairsParts<'_>, data_dir: &Path, intake: Option<&Arc<Intake>>) -> Arc<Self> {
         let RepairsParts { catalog, log, store, clock, processing } = parts;
-        let log: Arc<dyn Log> = log.clone();
         let doors = |intake: &Arc<Intake>| -> Arc<dyn Redeliver> {
             Arc::new(Doors { intake: intake.clone(), runtime: Handle::current() })
         };
@@ -62,15 +54,27 @@ impl Repairs {
         });
         let replays = Replays::new(ReplayParts {
             catalog: catalog.clone(),
-            log,
+            log: log.clone(),
             store: store.clone(),
             clock: clock.clone(),
             consumer: CONSUMER.to_owned(),
             live: Arc::new(LiveEngine(processing.clone())),
             shadows: Arc::new(Files { dir: data_dir.join("replays"), catalog: catalog.clone() }),
         });
-        let ticker = intake.map(|_| letters.start()).transpose()?;
-        Ok(Self { letters, replays, catalog: catalog.clone(), ticker: Mutex::new(ticker) })
+        let (catalog, may_send) = (catalog.clone(), intake.is_some());
+        Arc::new(Self { letters, replays, catalog, may_send, ticker: Mutex::default() })
+    }
+
+    /// Letters whose time has come are sent again from now on, or no more; blocks for the one in hand. One process of all
+    /// that share a store is enough.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(crate) fn lead(&self, leads: bool) -> anyhow::Result<()> {
+        let ticker = (leads && self.may_send).then(|| self.letters.start()).transpose()?;
+        let before = std::mem::replace(&mut *self.ticker(), ticker);
+        drop(before);
+        Ok(())
     }
 
     /// The routes to them.
@@ -80,7 +84,11 @@ impl Repairs {
 
     /// Ends what runs, before the engine and the log end. Blocks until then.
     pub(crate) fn stop(&self) {
-        drop(self.ticker.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.ticker().take());
         self.replays.stop();
+    }
+
+    fn ticker(&self) -> MutexGuard<'_, Option<Ticker>> {
+        self.ticker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

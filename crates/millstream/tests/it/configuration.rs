@@ -25,7 +25,7 @@ fn check_tells_every_problem_at_once() {
     assert_eq!(code, 78);
     let expected = [
         "lsten: did you mean `listen`?",
-        "log.backend: use `disk`",
+        "log.kafka: as `brokers: kafka-1:9092,kafka-2:9092`, or KAFKA_BOOTSTRAP_SERVERS",
         "streams.signals.retention.age: write a unit, as `7s` or `7ms`",
         "rules[0].stream: did you mean `signals`?",
     ];

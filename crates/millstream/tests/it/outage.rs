@@ -19,7 +19,7 @@ const PACE: Duration = Duration::from_millis(20);
 
 /// How long the store is away at the least; it is away until the breaker has opened in any case.
 fn outage() -> Duration {
-    let asked = std::env::var("MILLSTREAM_TEST_OUTAGE_S").ok();
+    let asked = std::env::var("MILLSTREAM_TEST_OUTAGE_SECONDS").ok();
     Duration::from_secs(asked.map_or(8, |seconds| seconds.parse().expect("a number")))
 }
 

@@ -24,11 +24,14 @@ pub(crate) fn command(dir: &Path) -> Command {
 fn clean(program: &str, dir: &Path) -> Command {
     let mut command = Command::new(program);
     command.current_dir(dir);
-    let ours = |name: &str| name.starts_with("MILLSTREAM_") || name.starts_with("EMITTER_");
+    let ours = |name: &str| ["MILLSTREAM_", "EMITTER_", "KAFKA_"].iter().any(|prefix| name.starts_with(prefix));
     for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
         command.env_remove(name);
     }
-    for name in ["BATCH_SIZE", "BURST_MODE", "SIGNALS_PER_SECOND"] {
+    for name in ["BATCH_SIZE", "BURST_MODE", "SIGNALS_PER_SECOND", "DATABASE_URL", "REDIS_URL", "DLQ_TOPIC"]
+        .into_iter()
+        .chain(["BUFFER_DIR", "MAX_BUFFER_SIZE_MB", "MAX_QUEUE_SIZE", "ANALYTICS_GROUP_ID"])
+    {
         command.env_remove(name);
     }
     command

@@ -125,6 +125,7 @@ async fn run(desk: Weak<Desk>) {
     // After a pause of the machine one frame is enough.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut before: Option<(Counts<u64>, Duration)> = None;
+    let (mut rates, mut processes) = (Counts::default(), 0);
     let mut latest = Latest::of(Scope::all(), &TOPICS);
     loop {
         ticks.tick().await;
@@ -132,7 +133,10 @@ async fn run(desk: Weak<Desk>) {
         let (live, now) = ((desk.query.live)(), desk.query.clock.elapsed());
         let counts = Counts::of(&live);
         let (earlier, since) = before.replace((counts, now)).unwrap_or((counts, now));
-        let rates = counts.rates_since(earlier, now.saturating_sub(since).as_secs_f64());
+        // A process that is heard of for the first time brings all that it ever did: that was not in this second.
+        if std::mem::replace(&mut processes, live.processes) >= live.processes {
+            rates = counts.rates_since(earlier, now.saturating_sub(since).as_secs_f64());
+        }
         let frame = frame(&desk, live, rates, &mut latest).await;
         desk.feed.publish(frame);
     }

@@ -21,6 +21,8 @@ pub(crate) struct Frame {
     pub(super) time: Millis,
     /// Seconds since the process started.
     uptime_seconds: u64,
+    /// How many processes these are the figures of.
+    processes: u64,
     /// Counts since the process started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) totals: Option<Counts<u64>>,
@@ -173,6 +175,7 @@ impl Frame {
         Self {
             time,
             uptime_seconds: live.uptime_seconds,
+            processes: live.processes,
             totals: Some(Counts::of(&live)),
             rates: Some(rates),
             lag: Some(Lag { events: live.lag_events }),

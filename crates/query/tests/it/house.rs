@@ -126,6 +126,7 @@ impl House {
         Query {
             catalog: self.catalog.clone(),
             store: self.store.clone(),
+            has_store: true,
             log: self.log.clone(),
             clock: Arc::new(self.clock.clone()),
             rules: Arc::new(|| vec!["high_value_purchase".to_owned(), "high_frequency_login".to_owned()]),

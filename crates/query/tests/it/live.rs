@@ -101,13 +101,34 @@ async fn rates_are_differences_over_the_clock() {
 }
 
 #[tokio::test]
+async fn what_a_process_brings_that_is_heard_of_for_the_first_time_is_no_rate() {
+    let house = House::open();
+    let router = house.router();
+    let mut body = open(&router, "/v1/live?topics=rates").await.into_body();
+    next(&mut body).await.unwrap();
+    let figures = |processes, accepted| {
+        house.clock.advance(1000);
+        let mut live = house.figures.lock().unwrap();
+        (live.processes, live.accepted) = (processes, accepted);
+    };
+    figures(2, 1_000_000);
+    let (_, frame) = next(&mut body).await.unwrap();
+    assert_eq!((&frame["processes"], &frame["totals"]["accepted"]), (&2.into(), &1_000_000.into()));
+    assert_eq!(frame["rates"]["accepted"], 0.0);
+    figures(2, 1_000_500);
+    assert_eq!(next(&mut body).await.unwrap().1["rates"]["accepted"], 500.0);
+    figures(1, 1_000_700);
+    assert_eq!(next(&mut body).await.unwrap().1["rates"]["accepted"], 200.0);
+}
+
+#[tokio::test]
 async fn topics_choose_the_parts_of_a_frame() {
     let house = House::open();
     let router = house.router();
     let mut body = open(&router, "/v1/live?topics=lag,%20pressure").await.into_body();
     let (name, frame) = next(&mut body).await.unwrap();
     let parts: Vec<&str> = frame.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!((name.as_str(), parts), ("message", vec!["time", "uptime_seconds", "lag", "pressure"]));
+    assert_eq!((name.as_str(), parts), ("message", vec!["time", "uptime_seconds", "processes", "lag", "pressure"]));
 }
 
 #[tokio::test]

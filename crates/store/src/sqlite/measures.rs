@@ -5,7 +5,7 @@ use event::measure::Measure;
 use crate::StoreError;
 
 /// Writes measures with their names: for each, the name's length (2 bytes, little endian), the name, the measure.
-pub(super) fn encode(names: &[String], measures: &[Measure], out: &mut Vec<u8>) {
+pub(crate) fn encode(names: &[String], measures: &[Measure], out: &mut Vec<u8>) {
     for (name, measure) in names.iter().zip(measures) {
         // A name is a word of the configuration; `take` would not find the measure behind a longer one.
         let name = &name.as_bytes()[..name.len().min(usize::from(u16::MAX))];
@@ -16,7 +16,7 @@ pub(super) fn encode(names: &[String], measures: &[Measure], out: &mut Vec<u8>) 
 }
 
 /// Reads what [`encode`] wrote.
-pub(super) fn decode(mut bytes: &[u8]) -> Result<Vec<(String, Measure)>, StoreError> {
+pub(crate) fn decode(mut bytes: &[u8]) -> Result<Vec<(String, Measure)>, StoreError> {
     let mut measures = Vec::new();
     while !bytes.is_empty() {
         let measure = take(&mut bytes).ok_or_else(|| {
@@ -36,7 +36,7 @@ fn take(bytes: &mut &[u8]) -> Option<(String, Measure)> {
 }
 
 /// Writes measures as a JSON object.
-pub(super) fn write_json(names: &[String], measures: &[Measure], out: &mut String) {
+pub(crate) fn write_json(names: &[String], measures: &[Measure], out: &mut String) {
     out.push('{');
     for (n, (name, measure)) in names.iter().zip(measures).enumerate() {
         if n > 0 {

@@ -72,7 +72,7 @@ mod definitions;
 mod expiry;
 mod filters;
 mod lanes;
-mod measures;
+pub(crate) mod measures;
 mod merge;
 mod numbers;
 mod open;
@@ -86,6 +86,7 @@ mod summary;
 mod tenants;
 mod upgrade;
 mod values;
+pub(crate) mod whole;
 mod write_facts;
 mod write_letters;
 mod write_windows;
@@ -181,6 +182,14 @@ impl SqliteStore {
         let readers = open::Readers::new(path, &settings);
         let checkpointer = checkpoint::Checkpointer::start(path, Arc::clone(&writer), settings.checkpoint_bytes)?;
         Ok(Self { catalog, settings, readers, checkpointer, writer })
+    }
+
+    /// Runs a question over the tables themselves, all as of one commit.
+    pub(crate) fn snapshot<T>(
+        &self,
+        question: impl FnOnce(&rusqlite::Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.readers.read(question)
     }
 
     /// Runs a change on the one connection that writes. A panic elsewhere leaves no half transaction (it rolls back when

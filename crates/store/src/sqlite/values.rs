@@ -77,7 +77,7 @@ mod tests {
             StoreError::Refused(_) => "refused",
             StoreError::Unavailable(_) => "unavailable",
             StoreError::Incompatible(_) => "incompatible",
-            StoreError::Fenced { .. } => "fenced",
+            StoreError::Fenced { .. } | StoreError::Claimed { .. } => "fenced",
         };
         for code in [
             ffi::SQLITE_CONSTRAINT,

@@ -1,15 +1,14 @@
 //! Pieces of windows, merged with the rows that are there; counts of late events, added; results that are to be told.
 
-use std::borrow::Cow;
 use std::cmp::{Ordering, Reverse};
 
-use event::measure::Measure;
 use event::{DeliveryStatus, LateEvents, Millis, WindowDelta, WindowId};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::measures;
 use super::numbers::Numbers;
 use super::values::{bytes_of, to_sql};
+use super::whole::Whole;
 use super::write_facts::Retracted;
 use crate::StoreError;
 
@@ -87,49 +86,6 @@ pub(super) fn merge(
 
 type Pieces<'a, 'p> = [(Place<'p>, &'a WindowDelta)];
 
-/// Several pieces of one window as one.
-struct Whole<'a> {
-    last: &'a WindowDelta,
-    measures: Cow<'a, [Measure]>,
-    events: u64,
-    end: Millis,
-    /// Whether they are all of one definition: if not, what the row has is replaced as well.
-    pure: bool,
-    /// Whether they are all of late events.
-    corrects: bool,
-}
-
-impl<'a> Whole<'a> {
-    fn of(pieces: &Pieces<'a, '_>) -> Self {
-        let first = pieces[0].1;
-        let mut whole = Self {
-            last: first,
-            measures: Cow::Borrowed(&first.measures),
-            events: first.events,
-            end: first.end,
-            pure: true,
-            corrects: first.correction,
-        };
-        for (_, piece) in &pieces[1..] {
-            if piece.definition == whole.last.definition {
-                whole.add(&piece.measures, piece.events, piece.end);
-                whole.last = piece;
-                whole.corrects &= piece.correction;
-            } else {
-                let (measures, corrects) = (Cow::Borrowed(&piece.measures[..]), piece.correction);
-                whole = Self { last: piece, measures, events: piece.events, end: piece.end, pure: false, corrects };
-            }
-        }
-        whole
-    }
-
-    fn add<'m>(&mut self, measures: impl IntoIterator<Item = &'m Measure>, events: u64, end: Millis) {
-        self.measures.to_mut().iter_mut().zip(measures).for_each(|(mine, more)| mine.merge(more));
-        self.events = self.events.saturating_add(events);
-        self.end = self.end.max(end);
-    }
-}
-
 /// Writes windows, with what is used again from one to the next.
 struct Writer<'a> {
     tx: &'a Transaction<'a>,
@@ -145,7 +101,7 @@ impl Writer<'_> {
     /// Writes pieces of one window; gives the number of its row.
     fn put(&mut self, pieces: &Pieces<'_, '_>, replaces: bool) -> Result<i64, StoreError> {
         let (place, count) = (&pieces[0].0, pieces.len());
-        let mut whole = Whole::of(pieces);
+        let mut whole = Whole::of(pieces[0].1, pieces[1..].iter().map(|(_, piece)| *piece));
         whole.pure &= !replaces;
         if !self.there
             && !replaces

@@ -115,6 +115,7 @@ fn with<T>(parts: &Parts, snapshot: &Snapshot, then: impl FnOnce(&Commit<'_>) ->
         letter_changes: &parts.changes,
         deliveries: &parts.deliveries,
         retract: &parts.retract,
+        owner: 0,
     })
 }
 

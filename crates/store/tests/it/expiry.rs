@@ -34,6 +34,36 @@ pub(crate) fn expiry_drops_whole_chunks_only(new: New) {
     assert_eq!(scanned(&*store, "signals").len(), 1, "and the stream goes on");
 }
 
+pub(crate) fn days_go_as_a_whole_when_they_are_old(new: New) {
+    const DAY: Millis = 24 * 3_600_000;
+    let database = new(SMALL);
+    let store = database.open();
+    for day in 0..4_u64 {
+        let rows: Vec<Row> = (0..10).map(|n| row(day as i64 * 10 + n)).collect();
+        commit_blocks(&*store, &[block(SIGNALS, 0, day * 10, day as i64 * DAY + 5, &rows)]);
+    }
+    let rows: Vec<Row> = (0..10).map(row).collect();
+    commit_blocks(&*store, &[block(EVENTS, 0, 0, DAY + 5, &rows)]);
+    let check = |before: i64, dropped: u64, first_left: u64, others: usize| {
+        assert_eq!(store.expire("signals", before).unwrap(), dropped, "before {before}");
+        let offsets: Vec<u64> = scanned(&*store, "signals").iter().map(|row| row.1).collect();
+        assert_eq!(offsets, (first_left..40).collect::<Vec<_>>());
+        let query = EventQuery { stream: Some("signals".into()), limit: 100, count: true, ..EventQuery::default() };
+        assert_eq!(store.events(&query).unwrap().total, Some(40 - first_left));
+        assert_eq!(store.summary("signals", None, 0).unwrap().events, 40 - first_left);
+        assert_eq!(scanned(&*store, "events").len(), others, "another stream is left alone");
+    };
+    check(0, 0, 0, 10);
+    check(5, 0, 0, 10);
+    check(DAY, 10, 10, 10);
+    check(2 * DAY + 5, 10, 20, 10);
+    assert_eq!(store.expire("events", 2 * DAY).unwrap(), 10);
+    check(4 * DAY, 20, 40, 0);
+    assert_eq!(store.expire("nowhere", 9 * DAY).unwrap(), 0);
+    commit_blocks(&*store, &[block(SIGNALS, 0, 40, 5, &[row(40)])]);
+    assert_eq!(scanned(&*store, "signals").len(), 1, "and the stream goes on");
+}
+
 /// The time by the store's own clock.
 fn now(store: &dyn Store) -> Millis {
     let windows = [piece(WindowId { stream: "clock".to_owned(), ..window("w", 0, "") }, &[1])];

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use event::{Millis, Position, StreamId};
 use log::disk::DiskLog;
-use log::{Append, Cursor, Damage, DamageKind, Extent, IdHasher, Log, LogError, LogStatus, Pending};
+use log::{Append, Cursor, Damage, DamageKind, Extent, IdHasher, Log, LogError, LogStatus, Membership, Owner, Pending};
 
 /// What is said: requests and bytes that wait, and records lost.
 #[derive(Clone, Copy, Default)]
@@ -76,5 +76,13 @@ impl Log for Told {
 
     fn id_hasher(&self) -> IdHasher {
         self.log.id_hasher()
+    }
+
+    fn join(&self, name: &str, of: &[StreamId], owner: Arc<dyn Owner>) -> Result<Box<dyn Membership>, LogError> {
+        self.log.join(name, of, owner)
+    }
+
+    fn close(&self) {
+        self.log.close();
     }
 }

@@ -14,7 +14,7 @@ use store::query::{AnomalyQuery, WindowQuery, WindowRow};
 use store::sqlite::{SqliteSettings, SqliteStore};
 use store::{Answers, Store, StoreError};
 
-use crate::house::{House, SIGNALS, small_batches};
+use crate::house::{House, SIGNALS};
 
 pub(super) const EVER: (Millis, Millis) = (Millis::MIN, Millis::MAX);
 
@@ -67,19 +67,8 @@ impl Product {
     }
 
     pub(super) fn start(&self) -> Engine {
-        let (catalog, log, clock) =
-            (self.house.catalog.clone(), self.house.log.clone(), Arc::new(self.house.clock.clone()));
-        let (store, programs) = (self.store.clone(), vec![(SIGNALS, self.program())]);
-        Engine::start(Parts {
-            catalog,
-            log,
-            store,
-            clock,
-            programs,
-            alerts: Arc::new(|_| Vec::new()),
-            settings: small_batches(),
-        })
-        .unwrap()
+        let programs = vec![(SIGNALS, self.program())];
+        Engine::start(Parts { programs, ..self.house.parts(self.store.clone()) }).unwrap()
     }
 
     pub(super) fn drain(&self) {
@@ -149,6 +138,10 @@ struct Handle(Arc<Product>);
 impl Live for Handle {
     fn generation(&self) -> Option<u64> {
         Some(self.0.generation.load(Ordering::SeqCst))
+    }
+
+    fn has_all(&self, _stream: StreamId) -> bool {
+        true
     }
 
     fn program(&self, stream: StreamId) -> Result<Option<Program>, String> {

@@ -30,11 +30,12 @@ enum What {
     Collect,
     /// Appending to the log, and reading it.
     Log,
-    /// Committing to the SQLite store.
+    /// Committing to the SQLite store, and with `--postgres` to that one.
     Store,
     /// The rules and windows of the signals over the log, on one thread; and snapshots of a million keys.
     Process,
-    /// HTTP to log to rules to store, as fast as the lag stays flat.
+    /// HTTP to log to rules to store, as fast as the lag stays flat; on Kafka and PostgreSQL where the environment names
+    /// them.
     E2e,
     /// Everything.
     #[default]
@@ -55,6 +56,9 @@ pub(super) struct Args {
     /// Where temporary data folders go: the disk that is measured.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// A PostgreSQL database that the store is measured on as well; the rows stay in it.
+    #[arg(long, value_name = "URL")]
+    postgres: Option<String>,
 }
 
 /// How each measurement is taken.
@@ -63,6 +67,7 @@ struct Setup {
     seconds: Duration,
     connections: usize,
     dir: PathBuf,
+    postgres: Option<String>,
 }
 
 /// One figure.
@@ -80,7 +85,8 @@ struct Figure {
 pub(super) fn run(args: &Args, output: Output) -> Verdict {
     telemetry::log_lines(telemetry::LogFormat::Text, "warn");
     let dir = args.dir.clone().unwrap_or_else(std::env::temp_dir);
-    let setup = Setup { seconds: Duration::from_secs(args.seconds), connections: usize::from(args.connections), dir };
+    let (seconds, connections) = (Duration::from_secs(args.seconds), usize::from(args.connections));
+    let setup = Setup { seconds, connections, dir, postgres: args.postgres.clone() };
     let machine = machine::describe(&setup.dir)?;
     let wanted = |what| args.what == What::All || args.what == what;
     let mut figures = Vec::new();

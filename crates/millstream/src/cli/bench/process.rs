@@ -16,8 +16,8 @@ use serde_json::json;
 
 use super::child::TempDir;
 use super::{Figure, Setup, machine, say, signals};
+use crate::backends;
 use crate::config::{self, Source};
-use crate::wiring;
 
 /// What the log is filled with: about 400 MB of disk.
 const EVENTS: usize = 1_000_000;
@@ -42,7 +42,7 @@ pub(super) fn measure(setup: &Setup) -> anyhow::Result<Vec<Figure>> {
     // First, while this process has nothing else in memory: what a key takes is told by what it grows.
     say("process_snapshot_1m_keys");
     let snapshot = bench.snapshot(setup.seconds)?;
-    let log = wiring::open_log(&dir.0, catalog.clone(), Arc::new(SystemClock::default()))?;
+    let log = backends::open_disk(&dir.0, catalog.clone(), Arc::new(SystemClock::default()))?;
     say("process_rules_windows");
     bench.fill(&log)?;
     let passes = bench.passes(&log, &catalog, setup.seconds);

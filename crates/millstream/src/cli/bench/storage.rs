@@ -1,7 +1,6 @@
 //! Log and store without the doors: appending, reading back, committing rows. In this process, from prepared events.
 
 use std::collections::{HashMap, VecDeque};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +10,14 @@ use event::{Ack, Batch, Catalog, Position, StreamId};
 use log::disk::DiskLog;
 use log::{Append, Clock, Log, SystemClock};
 use serde_json::json;
+use store::postgres::{PostgresSettings, PostgresStore};
 use store::{Commit, Move, Store};
 
 use super::child::TempDir;
 use super::client::micros;
 use super::{Figure, Setup, events, say};
+use crate::backends;
 use crate::config::{self, Source};
-use crate::{processing, wiring};
 
 /// Appends under way at the same time, as if by so many connections.
 const IN_FLIGHT: usize = 64;
@@ -31,7 +31,7 @@ pub(super) fn measure(setup: &Setup, log_too: bool, store_too: bool) -> anyhow::
     let dir = TempDir::new(&setup.dir)?;
     let catalog = config::load(&Source::built_in())?.catalog;
     let stream = catalog.find("events").ok_or_else(|| anyhow::anyhow!("the stream `events` is built in"))?;
-    let log = wiring::open_log(&dir.0, catalog.clone(), Arc::new(SystemClock::default()))?;
+    let log = backends::open_disk(&dir.0, catalog.clone(), Arc::new(SystemClock::default()))?;
     let mut figures = Vec::new();
     // The store is measured with what the log holds, so appending comes first in any case.
     say("log_append");
@@ -43,7 +43,14 @@ pub(super) fn measure(setup: &Setup, log_too: bool, store_too: bool) -> anyhow::
     }
     if store_too {
         say("store_sqlite");
-        figures.push(commit(&dir.0, &log, &catalog, stream, setup.seconds)?);
+        let store = backends::open_sqlite(&dir.0, catalog.clone())?;
+        figures.push(commit("store_sqlite", &store, &log, &catalog, stream, setup.seconds)?);
+        if let Some(url) = &setup.postgres {
+            say("store_postgres");
+            let settings = PostgresSettings { url: url.clone(), ..PostgresSettings::default() };
+            let store = PostgresStore::open(catalog.clone(), settings)?;
+            figures.push(commit("store_postgres", &store, &log, &catalog, stream, setup.seconds)?);
+        }
     }
     log.close();
     Ok(figures)
@@ -132,13 +139,16 @@ fn read(log: &DiskLog, catalog: &Catalog, stream: StreamId) -> anyhow::Result<Fi
 
 /// Commits what the log holds; only the time inside the store counts.
 fn commit(
-    dir: &Path,
+    name: &'static str,
+    store: &dyn Store,
     log: &DiskLog,
     catalog: &Arc<Catalog>,
     stream: StreamId,
     limit: Duration,
 ) -> anyhow::Result<Figure> {
-    let (store, clock) = (wiring::open_store(dir, catalog.clone())?, SystemClock::default());
+    let clock = SystemClock::default();
+    // A name that nobody had: it begins at the beginning.
+    let consumer = format!("bench-{}", uuid::Uuid::now_v7().simple());
     let mut cursor = log.read(stream, &starts(catalog, stream))?;
     let mut at: HashMap<u32, u64> = starts(catalog, stream).into_iter().collect();
     let (mut rows, mut spent, mut longest) = (0_u64, Duration::ZERO, Duration::ZERO);
@@ -159,7 +169,7 @@ fn commit(
             }
             at.insert(partition, to);
         }
-        let commit = Commit { consumer: processing::CONSUMER, moves, blocks: &blocks, ..Commit::default() };
+        let commit = Commit { consumer: &consumer, moves, blocks: &blocks, ..Commit::default() };
         let began = clock.elapsed();
         store.commit(&commit)?;
         let took = clock.elapsed().saturating_sub(began);
@@ -169,5 +179,5 @@ fn commit(
     }
     let more = vec![("rows", json!(rows)), ("longest_commit_ms", json!(longest.as_millis() as u64))];
     let value = rows as f64 / spent.as_secs_f64().max(0.001);
-    Ok(Figure { name: "store_sqlite", value, unit: "rows/s", more, ..Figure::default() })
+    Ok(Figure { name, value, unit: "rows/s", more, ..Figure::default() })
 }

@@ -19,10 +19,10 @@ use tower::ServiceExt;
 use super::events::Sent;
 use super::judge::Found;
 use super::rows;
+use crate::backends;
 use crate::cli::folder::Folder;
 use crate::config::Definitions;
 use crate::processing::{CONSUMER, Processing, Specs};
-use crate::wiring;
 
 /// Events that arrive within so long of each other go in one request, which arrives with the last of them.
 const TOGETHER_MS: Millis = 1_000;
@@ -55,13 +55,14 @@ pub(super) async fn run(definitions: Definitions, sent: Vec<Sent>) -> anyhow::Re
     let catalog = Arc::new(unbounded(&definitions.catalog)?);
     let clock = ManualClock::at(sent.first().map_or(0, |sent| sent.arrives));
     let port: Arc<dyn Clock> = Arc::new(clock.clone());
-    let log = wiring::open_log(&folder.path, catalog.clone(), port.clone())?;
-    let store: Arc<dyn Store> = Arc::new(wiring::open_store(&folder.path, catalog.clone())?);
+    let log = backends::open_disk(&folder.path, catalog.clone(), port.clone())?;
+    let store: Arc<dyn Store> = Arc::new(backends::open_sqlite(&folder.path, catalog.clone())?);
     let specs = Specs { rules: definitions.rules, windows: definitions.windows };
     let programs = specs.programs(&catalog)?;
     let horizon = horizon(&specs);
-    let processing = Processing::new(catalog.clone(), log.clone(), store.clone(), port.clone());
-    processing.start(definitions.programs, specs)?;
+    let alerts = Arc::new(|_: &[event::Anomaly]| Vec::new());
+    let processing = Processing::new(catalog.clone(), log.clone(), store.clone(), port.clone(), alerts);
+    processing.start(specs)?;
     let door = collect::router(Intake::new(catalog.clone(), log.clone(), port, CONSUMER));
 
     let mut tried = Tried { events: sent.len() as u64, ..Tried::default() };

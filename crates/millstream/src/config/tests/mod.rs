@@ -1,6 +1,7 @@
 //! The configuration as its users meet it: documents in, settings or every problem out.
 
 mod alerts;
+mod backends;
 mod rules;
 mod windows;
 
@@ -73,8 +74,8 @@ fn every_problem_is_told_at_once() {
         &[
             ("listn", "did you mean `listen`?"),
             ("roles", "did you mean `collect`"),
-            ("log.backend", "`kafka` is not in this version use `disk`"),
-            ("store.backend", "expected sqlite, found `oracle`"),
+            ("log.kafka", "`brokers` is missing as `brokers: kafka-1:9092"),
+            ("store.backend", "expected sqlite or postgres, found `oracle`"),
             ("window", "did you mean `windows`?"),
             ("streams.signals.partitons", "did you mean `partitions`?"),
             ("streams.signals.retention.age", "write a unit, as `7s`"),
@@ -132,7 +133,7 @@ fn a_problem_names_its_line_or_its_variable() {
     assert!(bad.to_string().contains("line 3, column 8: roles: "), "{bad}");
     let variable = ("MILLSTREAM__LOG__BACKEND".to_owned(), "redis".to_owned());
     let bad = load_with(&Source::given("test", "log: { backend: disk }"), std::iter::once(variable)).unwrap_err();
-    assert!(bad.to_string().contains("MILLSTREAM__LOG__BACKEND: log.backend: `redis` is not in"), "{bad}");
+    assert!(bad.to_string().contains("MILLSTREAM__LOG__BACKEND: log.redis: `url` is missing"), "{bad}");
 }
 
 /// Checks that what is shown of a document is a configuration, and the same one.

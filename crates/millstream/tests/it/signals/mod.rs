@@ -17,7 +17,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::product::{Product, folder, free_port, run_json, until, write};
 use generate::{Act, BASE, Dice, HOUR, signal};
-pub(crate) use generate::{Signal, generate};
+pub(crate) use generate::{Load, Signal, generate};
 pub(crate) use oracle::{Found, frequent_logins, judge};
 pub(crate) use sending::{post_until_answered, send};
 
@@ -87,7 +87,7 @@ fn send_and_kill(dir: &Path, signals: &[Signal], seed: u64) -> Product {
 /// Signals of other users, days later, some in every partition: they close the windows of all before.
 const CLOSERS: usize = 100;
 
-fn close_windows(product: &Product, total: usize) {
+pub(crate) fn close_windows(product: &Product, total: usize) {
     let mut lines = String::new();
     for i in 0..CLOSERS as u32 {
         let closer = Signal { number: total as u32 + i, ..signal(900_000 + i, BASE + 72 * HOUR, Act::Click) };
