@@ -267,7 +267,10 @@ impl Intake {
                 error => error.into(),
             })
         });
-        let pending = pending.inspect_err(|_| {
+        let pending = pending.inspect_err(|error| {
+            if matches!(error, IntakeError::Log(LogError::Full(_))) {
+                self.stats.found_no_room();
+            }
             self.targets[usize::from(stream.0)].shed.increment(sent.good + sent.bad);
         })?;
         self.stats.waiting(sent.good + sent.bad);

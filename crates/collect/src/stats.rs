@@ -57,12 +57,17 @@ impl IntakeStats {
     }
 
     /// Whether the disk had no room for the request that the log answered last.
-    pub(crate) fn disk_full(&self) -> bool {
+    pub fn disk_full(&self) -> bool {
         self.disk_full.load(Relaxed)
     }
 
     pub(crate) fn waiting(&self, events: u64) {
         self.waiting.fetch_add(events, Relaxed);
+    }
+
+    /// The log found no room, at once.
+    pub(crate) fn found_no_room(&self) {
+        self.disk_full.store(true, Relaxed);
     }
 
     pub(crate) fn settled(&self, events: u64, disk_full: bool) {

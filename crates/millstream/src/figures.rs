@@ -16,9 +16,6 @@ use crate::processing::Processing;
 use crate::telemetry;
 use crate::together::Together;
 
-/// A spool with less room than this is full: a batch of usual size does not fit.
-const SPOOL_STEP: u64 = 64 << 10;
-
 /// The parts that have something to say.
 pub(crate) struct Figures {
     pub(crate) log: Arc<dyn Log>,
@@ -119,19 +116,19 @@ impl Figures {
         if let Some(reason) = &status.poisoned {
             return Some(format!("the log stopped writing: {reason}"));
         }
-        if let Some(reason) = self.intake.as_ref().and_then(|_| self.takes_nothing(&status)) {
+        if let Some(reason) = self.intake.as_ref().and_then(|intake| self.takes_nothing(intake, &status)) {
             return Some(reason);
         }
         self.processing.failed().map(|reason| format!("the engine failed: {reason}"))
     }
 
     /// Why no events are taken while the broker is away: there is no spool, or it is full, or too old.
-    fn takes_nothing(&self, status: &LogStatus) -> Option<String> {
+    fn takes_nothing(&self, intake: &Intake, status: &LogStatus) -> Option<String> {
         let Some(spool) = &status.spool else {
             return status.away.as_ref().map(|why| format!("the broker cannot be reached: {why}"));
         };
-        // Also while it is drained: there is room again when some of it is with the broker.
-        if spool.bytes.saturating_add(SPOOL_STEP) >= spool.bytes_max {
+        // By what it refused last: it sets some room aside. Once it is drained there is room in any case.
+        if spool.records > 0 && intake.stats().disk_full() {
             let why =
                 status.away.as_ref().map_or(String::new(), |why| format!("; the broker cannot be reached: {why}"));
             return Some(format!("the spool is full{why}"));
