@@ -56,14 +56,14 @@ impl RedisRig {
         ask.query(&mut connection).unwrap()
     }
 
-    /// A figure of the group of a consumer in a partition: `pending`, `lag`.
+    /// A figure of the group of a consumer in a partition: `pending`, `lag`; -1 while there is no such group.
     pub(crate) fn group(&self, partition: u32, consumer: &str, figure: &str) -> i64 {
         let groups: Vec<std::collections::HashMap<String, redis::Value>> =
             self.ask(&["XINFO", "GROUPS", &self.key(partition)]);
         let named = |group: &&std::collections::HashMap<String, redis::Value>| {
             redis::from_redis_value_ref::<String>(&group["name"]).unwrap() == consumer
         };
-        redis::from_redis_value_ref(&groups.iter().find(named).unwrap()[figure]).unwrap()
+        groups.iter().find(named).map_or(-1, |group| redis::from_redis_value_ref(&group[figure]).unwrap())
     }
 }
 
