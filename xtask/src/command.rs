@@ -3,8 +3,12 @@
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use anyhow::Context;
+
+use crate::watch;
 
 /// Cargo, in the workspace, with the colours that the caller's terminal can show.
 pub(crate) fn cargo(root: &Path, arguments: &[&str]) -> Command {
@@ -18,7 +22,17 @@ pub(crate) fn cargo(root: &Path, arguments: &[&str]) -> Command {
 
 /// Runs a command to its end and gives whether it succeeded. Each line of its output goes to ours, and lines of its
 /// standard output go to `each` too.
-pub(crate) fn stream(command: &mut Command, root: &Path, mut each: impl FnMut(&str)) -> anyhow::Result<bool> {
+pub(crate) fn stream(command: &mut Command, root: &Path, each: impl FnMut(&str)) -> anyhow::Result<bool> {
+    stream_or_end(command, root, watch::SILENCE, each)
+}
+
+/// The same, where what it started is killed when nothing is said for so long.
+fn stream_or_end(
+    command: &mut Command,
+    root: &Path,
+    silence: Duration,
+    mut each: impl FnMut(&str),
+) -> anyhow::Result<bool> {
     let name = command.get_program().to_string_lossy().into_owned();
     let name = Path::new(&name).file_name().map_or(name.clone(), |n| n.to_string_lossy().into_owned());
     let mut child = command
@@ -27,10 +41,19 @@ pub(crate) fn stream(command: &mut Command, root: &Path, mut each: impl FnMut(&s
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot start {name}"))?;
-    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let (out, err, id) = (child.stdout.take(), child.stderr.take(), child.id());
+    let (word, words) = mpsc::channel();
+    let words_too = word.clone();
     std::thread::scope(|scope| -> anyhow::Result<()> {
-        let errors = scope.spawn(|| err.map_or(Ok(()), |pipe| pass(pipe, root, std::io::stderr(), |_| ())));
-        out.map_or(Ok(()), |pipe| pass(pipe, root, std::io::stdout(), &mut each))?;
+        scope.spawn(move || watch::watch(id, &words, silence));
+        // Who listens ends last.
+        let heard = move |_: &str| words_too.send(()).unwrap_or_default();
+        let errors = scope.spawn(move || err.map_or(Ok(()), |pipe| pass(pipe, root, std::io::stderr(), heard)));
+        let heard = move |line: &str| {
+            word.send(()).unwrap_or_default();
+            each(line);
+        };
+        out.map_or(Ok(()), |pipe| pass(pipe, root, std::io::stdout(), heard))?;
         errors.join().unwrap_or(Ok(()))
     })?;
     Ok(child.wait().with_context(|| name)?.success())
@@ -76,5 +99,17 @@ mod tests {
         assert_eq!(lines, ["one", "two"]);
         assert!(stream(&mut Command::new("true"), &root, |_| ()).unwrap());
         assert!(stream(&mut Command::new("no-such-program-anywhere"), &root, |_| ()).is_err());
+    }
+
+    #[test]
+    fn what_hangs_is_ended_and_the_rest_goes_on() {
+        let mut lines = Vec::new();
+        let script = "echo one; sleep 600; echo two";
+        let silence = Duration::from_millis(300);
+        let ok = stream_or_end(Command::new("sh").args(["-c", script]), &std::env::temp_dir(), silence, |line| {
+            lines.push(line.to_owned());
+        });
+        assert!(ok.unwrap());
+        assert_eq!(lines, ["one", "two"]);
     }
 }

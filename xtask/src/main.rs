@@ -8,6 +8,7 @@ mod servers;
 mod tally;
 mod test;
 mod tidy;
+mod watch;
 mod workspace;
 
 use std::process::ExitCode;

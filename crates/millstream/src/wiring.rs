@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 use crate::alerting::Alerting;
-use crate::backends::{self, Absent};
+use crate::backends::{self, Late};
 use crate::config::{self, CacheBackend, LogBackend, Settings};
 use crate::desk::{Repairs, RepairsParts};
 use crate::emitter::{self, Control};
@@ -176,13 +176,13 @@ impl House {
 
         // The log first: it locks its folder, and everything else can be rebuilt from it.
         let log = backends::open_log(settings, clock.clone())?;
-        let store = store(settings)?;
+        let store = store(settings, &clock)?;
         let cache = backends::open_cache(settings, clock.clone())?;
 
         // The engine catches up with the log while the rest is built.
         let in_force = Arc::new(InForce::new(catalog.clone(), &settings.rules, &settings.windows));
         let alerting = Arc::new(Alerting::new(settings.alerts.clone()));
-        let (rows, alerts) = (store.clone().unwrap_or_else(|| Arc::new(Absent)), alerting.alerts());
+        let (rows, alerts) = (store.clone().unwrap_or_else(|| Arc::new(Late::never())), alerting.alerts());
         let processing = Processing::new(catalog.clone(), log.clone(), rows, clock.clone(), alerts);
         if roles.process {
             processing.start(Specs { rules: settings.rules.clone(), windows: settings.windows.clone() })?;
@@ -206,7 +206,7 @@ impl House {
     /// all share from wherever they are looked at.
     fn repairs(&self, settings: &Settings) -> (Arc<Repairs>, Leading) {
         let Self { catalog, clock, log, processing, .. } = self;
-        let store: Arc<dyn Store> = self.store.clone().unwrap_or_else(|| Arc::new(Absent));
+        let store: Arc<dyn Store> = self.store.clone().unwrap_or_else(|| Arc::new(Late::never()));
         let shared = settings.backends.are_shared() && (settings.roles.process || settings.roles.query);
         let sender = self.intake.clone().or_else(|| shared.then(|| intake(settings, log, clock)));
         let parts = RepairsParts { catalog, log, store: &store, clock, processing };
@@ -225,9 +225,9 @@ impl House {
 
 /// The store, where this process needs one: who only takes events in asks it once for what tenants sent today, if at all,
 /// and goes on without.
-fn store(settings: &Settings) -> anyhow::Result<Option<Arc<dyn Store>>> {
+fn store(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<Option<Arc<dyn Store>>> {
     if settings.roles.process || settings.roles.query {
-        return backends::open_store(settings).map(Some);
+        return backends::store_to_serve(settings, clock).map(Some);
     }
     if !quotas::ask_store(&settings.access) {
         return Ok(None);
@@ -282,7 +282,7 @@ fn questions(
     Arc::new(Query {
         catalog,
         has_store: store.is_some(),
-        store: store.unwrap_or_else(|| Arc::new(Absent)),
+        store: store.unwrap_or_else(|| Arc::new(Late::never())),
         log: figures.log.clone(),
         clock: figures.clock.clone(),
         rules: Arc::new(move || rules.rules()),

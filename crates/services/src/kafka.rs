@@ -110,6 +110,17 @@ impl Kafka {
     }
 }
 
+/// A program of Apache Kafka's own, by its class, such as its consumer on the console: a stock Java client.
+///
+/// # Errors
+///
+/// [`Missing::Untold`] without `MILLSTREAM_TEST_KAFKA`.
+pub fn program(class: &str) -> Result<Command, Missing> {
+    let mut command = java(&Missing::unless_told("MILLSTREAM_TEST_KAFKA")?);
+    command.arg(class);
+    Ok(command)
+}
+
 fn java(jars: &Path) -> Command {
     let mut command = Command::new("java");
     command.args(["-Xmx384m", "-XX:-UsePerfData", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp"]);

@@ -19,8 +19,9 @@ mod wire;
 
 use std::path::PathBuf;
 
-pub use kafka::Kafka;
+pub use kafka::{Kafka, program as kafka_program};
 pub use missing::Missing;
+pub use ports::free as free_port;
 pub use postgres::Postgres;
 pub use redis::Redis;
 pub use timescale::Timescale;

@@ -11,7 +11,7 @@ const COUNT: u32 = 20_000;
 static ASKED: AtomicU32 = AtomicU32::new(0);
 
 /// A port that was free a moment ago. Another process may still be quicker: whoever starts a server tries again.
-pub(crate) fn free() -> u16 {
+pub fn free() -> u16 {
     // Processes start at places far from each other, so that they seldom meet.
     let start = std::process::id().wrapping_mul(7_919);
     loop {

@@ -89,6 +89,7 @@ pub(super) fn read<'a>(list: &'a BorrowedHeaders, own: &mut Vec<u8>) -> Option<P
         if ours.is_some_and(|end| at <= end) {
             parts.take(name, value);
         } else if let Ok(name) = std::str::from_utf8(name)
+            && name != ORIGIN
             && name.len() <= 255
             && own.len() + name.len() + value.len() + 3 <= limits::HEADERS_BYTES_MAX
         {

@@ -23,8 +23,6 @@ pub(super) struct Shared {
     pub(super) settings: KafkaSettings,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) hasher: IdHasher,
-    /// Which process this is, among all that write the same topics.
-    pub(super) token: u64,
     /// The topic of each stream.
     topics: Vec<String>,
     /// The ids that were sent, for each stream that suppresses duplicates.
@@ -47,7 +45,6 @@ const SEED: u64 = 0x6d69_6c6c_7374_7265;
 
 impl Shared {
     pub(super) fn new(catalog: Arc<Catalog>, settings: KafkaSettings, clock: Arc<dyn Clock>) -> Self {
-        let mut chance = fastrand::Rng::new();
         let topics = catalog.iter().map(|(_, stream)| topic_of(&settings, &stream.name).to_owned()).collect();
         let ids = catalog.iter().map(|(_, stream)| Mutex::new(stream.dedup.map(DedupTable::new))).collect();
         let extents = Extents::new(&catalog);
@@ -56,7 +53,6 @@ impl Shared {
             settings,
             clock,
             hasher: IdHasher::new(SEED),
-            token: chance.u64(..),
             topics,
             ids,
             queue: Queue::default(),

@@ -6,23 +6,23 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use event::{Batch, Draft, Millis, StreamId, headers};
+use event::{Batch, Draft, Millis, StreamId};
 use metrics::{Counter, Histogram};
 
 use super::client;
 use super::flight::{Sent, Told};
-use super::headers::{ORIGIN, Parts, write};
+use super::headers::{Parts, write};
 use super::producer::{Line, Outgoing, Part};
 use super::shared::Shared;
 use crate::queue::Request;
-use crate::{IdHasher, LogError, Placed};
+use crate::spool::Origins;
+use crate::{LogError, Placed};
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
     /// Bytes of key and data that the producer takes.
     record_bytes_max: usize,
-    /// How many identities were given out.
-    origins: u64,
+    origins: Origins,
     group_requests: Histogram,
     dedup_evicted: Counter,
 }
@@ -34,7 +34,8 @@ impl Writer {
         let group_requests = metrics::histogram!("millstream_log_group_requests");
         let dedup_evicted = metrics::counter!("millstream_dedup_evicted_total");
         let record_bytes_max = asked.unwrap_or(client::MESSAGE_BYTES_MAX);
-        Self { shared, record_bytes_max, origins: 0, group_requests, dedup_evicted }
+        let origins = Origins::new(shared.hasher);
+        Self { shared, record_bytes_max, origins, group_requests, dedup_evicted }
     }
 
     /// Runs until the queue is closed and empty.
@@ -137,9 +138,9 @@ impl Writer {
         draft: &Draft,
         now: Millis,
     ) -> Outgoing<'a> {
-        let (own, id) = (batch.slice(draft.headers), batch.slice(draft.id));
-        let parts =
-            Parts { id, kind: batch.slice(draft.kind), time: draft.time, origin: self.origin(draft, dedup, id, own) };
+        let own = batch.slice(draft.headers);
+        let origin = self.origins.origin(batch, draft, dedup);
+        let parts = Parts { id: batch.slice(draft.id), kind: batch.slice(draft.kind), time: draft.time, origin };
         Outgoing {
             topic,
             partition: draft.partition,
@@ -148,31 +149,6 @@ impl Writer {
             data: batch.slice(draft.data),
             headers: write(&parts, own),
         }
-    }
-
-    /// By what a record is told whose id does not tell it: what it was given, what duplicate suppression knows it by, or a
-    /// number that no other record of any process has. An id does not tell where it may come again: in a stream without
-    /// suppression, in a replay, from another source.
-    fn origin(&mut self, draft: &Draft, dedup: bool, id: &[u8], own: &[u8]) -> Option<u128> {
-        let (mut tenant, mut given) = (&b""[..], None);
-        for (name, value) in headers::iter(own) {
-            match name {
-                headers::TENANT => tenant = value,
-                ORIGIN => given = value.try_into().ok().map(u128::from_be_bytes),
-                _ => {}
-            }
-        }
-        if given.is_some() {
-            return given;
-        }
-        if !dedup || draft.id_hash == 0 {
-            self.origins += 1;
-            // Duplicate suppression takes an origin for an id's hash: all bits of it have to tell.
-            return Some(IdHasher::new(self.shared.token).hash(&self.origins.to_be_bytes()));
-        }
-        let hasher = if tenant.is_empty() { self.shared.hasher } else { self.shared.hasher.scoped(tenant) };
-        let told = !id.is_empty() && hasher.hash(id) == draft.id_hash;
-        (!told).then_some(draft.id_hash)
     }
 
     /// Told before any record of the request is sent: a request is taken as a whole or not.
@@ -251,18 +227,6 @@ mod tests {
 
     fn is_away(answer: &mut Answer) -> bool {
         matches!(answer.try_recv(), Ok(Err(LogError::Away(_))))
-    }
-
-    #[test]
-    fn duplicate_suppression_tells_the_origins_of_one_process() {
-        let shared = shared();
-        let mut writer = Writer::new(shared.clone());
-        let batch = batch(0);
-        let mut table = shared.ids[0].lock();
-        for _ in 0..100 {
-            let origin = writer.origin(&batch.drafts[0], true, b"", b"").unwrap();
-            assert!(table.as_mut().unwrap().insert(origin));
-        }
     }
 
     #[test]

@@ -78,6 +78,9 @@ impl Origins {
         let mut head = Vec::new();
         for i in 0..batch.drafts.len() {
             let draft = batch.drafts[i];
+            if origin_of(batch.slice(draft.headers)).is_some() {
+                continue;
+            }
             let Some(origin) = self.origin(batch, &draft, stream.dedup.is_some()) else { continue };
             head.clear();
             put(&mut head, origin);
@@ -86,12 +89,19 @@ impl Origins {
         }
     }
 
-    fn origin(&self, batch: &Batch, draft: &Draft, dedup: bool) -> Option<u128> {
+    /// By what a record is told whose id does not tell it: what it was given, what duplicate suppression knows it by, or a
+    /// number that no other record of any process has. An id does not tell where it may come again: in a stream without
+    /// suppression, in a replay, from another source.
+    pub(crate) fn origin(&self, batch: &Batch, draft: &Draft, dedup: bool) -> Option<u128> {
+        let list = batch.slice(draft.headers);
+        if let Some(given) = origin_of(list) {
+            return Some(given);
+        }
         if !dedup || draft.id_hash == 0 {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             return Some(self.numbers.hash(&number.to_be_bytes()));
         }
-        let tenant = headers::get(batch.slice(draft.headers), headers::TENANT).unwrap_or_default();
+        let tenant = headers::get(list, headers::TENANT).unwrap_or_default();
         let told = !draft.id.is_empty() && id_hash(self.hasher, tenant, batch.slice(draft.id)) == draft.id_hash;
         (!told).then_some(draft.id_hash)
     }
@@ -126,6 +136,7 @@ mod tests {
     use event::{Dedup, NO_TIME, Retention, Span};
 
     use super::*;
+    use crate::dedup::DedupTable;
 
     fn stream(dedup: bool) -> Stream {
         let dedup = dedup.then_some(Dedup { within_ms: 1_000, ids_max: 10 });
@@ -177,6 +188,30 @@ mod tests {
         .map(Option::unwrap)
         .collect();
         assert_eq!(fresh.len(), 3, "each its own");
+    }
+
+    #[test]
+    fn duplicate_suppression_tells_the_origins_of_one_process() {
+        let origins = Origins::new(IdHasher::new(5));
+        let mut table = DedupTable::new(Dedup { within_ms: 1_000, ids_max: 1_000 });
+        for _ in 0..100 {
+            let origin = marked(&origins, true, "", "", 0).unwrap();
+            assert!(table.insert(u128::from_be_bytes(origin.try_into().unwrap())));
+        }
+    }
+
+    #[test]
+    fn what_has_an_origin_keeps_it() {
+        let origins = Origins::new(IdHasher::new(5));
+        let mut batch = Batch::new(StreamId(0), Bytes::from_static(b"{}"));
+        let (mut head, data, none) = (Vec::new(), Span::shared(0, 2), Span::EMPTY);
+        put(&mut head, 77);
+        let list = batch.put_side(&head);
+        let (key, kind, id) = (none, none, none);
+        batch.drafts.push(Draft { partition: 0, time: NO_TIME, id_hash: 0, data, key, kind, id, headers: list });
+        assert_eq!(origins.origin(&batch, &batch.drafts[0], true), Some(77));
+        origins.mark(&mut batch, &stream(true));
+        assert_eq!(batch.slice(batch.drafts[0].headers), head);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What the configuration asks for, opened: the log on disk, on Kafka or on Redis, the store on SQLite or on PostgreSQL, the
 //! cache in memory or on Redis. The one place that knows which there are.
 
-mod absent;
+mod late;
 mod probe;
 
 use std::path::{Path, PathBuf};
@@ -15,11 +15,11 @@ use log::kafka::{KafkaLog, KafkaSettings};
 use log::redis::{RedisLog, RedisSettings};
 use log::spool::{SpoolSettings, Spooled};
 use log::{Clock, Log, LogError, RealDisk};
-use store::Store;
 use store::postgres::{PostgresSettings, PostgresStore};
 use store::sqlite::{SqliteSettings, SqliteStore};
+use store::{Store, StoreError};
 
-pub(crate) use absent::Absent;
+pub(crate) use late::Late;
 pub(crate) use probe::{Finding, probe};
 
 use crate::config::{BadConfig, CacheBackend, Kafka, LogBackend, RedisStreams, Settings, StoreBackend, hidden_url};
@@ -73,6 +73,22 @@ pub(crate) fn open_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> 
     match &settings.backends.store {
         StoreBackend::Sqlite => Ok(Arc::new(open_sqlite(&settings.data_dir, settings.catalog.clone())?)),
         StoreBackend::Postgres { url, pool } => Ok(Arc::new(open_postgres(url, *pool, settings.catalog.clone())?)),
+    }
+}
+
+/// The same for a process that serves: a database that is away is waited for, and everything else goes on.
+///
+/// # Errors
+/// When it is not ours, or another process has it.
+pub(crate) fn store_to_serve(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Store>> {
+    let StoreBackend::Postgres { url, pool } = &settings.backends.store else { return open_store(settings) };
+    let (asked, catalog) = (postgres_settings(url, *pool), settings.catalog.clone());
+    let open = move || -> Result<Arc<dyn Store>, StoreError> {
+        Ok(Arc::new(PostgresStore::open(catalog.clone(), asked.clone())?))
+    };
+    match open() {
+        Err(StoreError::Unavailable(why)) => Ok(Arc::new(Late::waiting(why, Box::new(open), clock.clone())?)),
+        opened => opened.with_context(|| format!("cannot open the store {}", hidden_url(url))),
     }
 }
 

@@ -59,7 +59,7 @@ impl Owner for Place {
 impl Processing {
     /// The thread's work: until it is over.
     pub(super) fn tend(&self) {
-        let mut again = AGAIN;
+        let (mut again, mut settled_at) = (AGAIN, Duration::ZERO);
         loop {
             let mut state = self.lock();
             loop {
@@ -75,7 +75,14 @@ impl Processing {
             // Others may come with it.
             self.clock.sleep(TOGETHER);
             match self.settle() {
-                Ok(()) => again = AGAIN,
+                Ok(()) => {
+                    // One that starts well and fails at once has not recovered.
+                    let now = self.clock.elapsed();
+                    if now.saturating_sub(settled_at) > again * 2 {
+                        again = AGAIN;
+                    }
+                    settled_at = now;
+                }
                 Err(pause) => {
                     let mut state = self.lock();
                     state.again_at = Some(self.clock.elapsed() + pause.unwrap_or(again));

@@ -4,7 +4,7 @@ use serde_json::Value;
 use services::{Kafka, Postgres, Redis};
 
 use crate::http::{get, post};
-use crate::product::{Product, folder, free_port, run_json, write};
+use crate::product::{Product, folder, free_port, run_json, until, write};
 
 fn lines(from: u32, to: u32) -> String {
     let line = |n| {
@@ -151,9 +151,29 @@ fn a_spool_that_is_full_is_no_place_for_events_of_kafka() {
     let ready = get(&format!("{}/readyz", product.admin)).expect(503).json();
     assert!(ready["error_message"].as_str().unwrap().contains("the spool is full"), "{ready}");
     kafka.restart(0);
-    crate::product::until("there is room again", || get(&format!("{}/readyz", product.admin)).status == 200);
-    crate::product::until("events are taken again", || {
-        post(&url, "application/x-ndjson", noise(taken).as_bytes()).status == 202
-    });
+    until("there is room again", || get(&format!("{}/readyz", product.admin)).status == 200);
+    until("events are taken again", || post(&url, "application/x-ndjson", noise(taken).as_bytes()).status == 202);
+    product.stop();
+}
+
+#[test]
+fn a_process_that_starts_while_postgres_is_away_takes_events_and_stores_them_when_it_is_there() {
+    let mut postgres = Postgres::start().unwrap_or_else(|missing| panic!("{missing}"));
+    let dir = folder();
+    let configuration = format!("store: {{ postgres: {{ url: \"{}\" }} }}\n", postgres.database());
+    write(dir.path(), "millstream.yaml", configuration.as_bytes());
+    postgres.stop();
+
+    let product = Product::start(dir.path(), &[]);
+    let url = product.url("/v1/streams/signals/events");
+    post(&url, "application/x-ndjson", lines(0, 300).as_bytes()).expect(202);
+    let ready = get(&format!("{}/readyz", product.admin)).expect(503).body;
+    assert!(String::from_utf8_lossy(&ready).contains("not available"), "{}", String::from_utf8_lossy(&ready));
+    get(&product.url("/v1/events?stream=signals")).expect(503);
+
+    postgres.restart();
+    until("the engine works", || get(&format!("{}/readyz", product.admin)).status == 200);
+    product.caught_up();
+    assert_eq!(told(&product)[0]["events"].as_array().unwrap().len(), 300);
     product.stop();
 }

@@ -21,6 +21,7 @@ mod docs;
 mod drain;
 mod grpc;
 mod http;
+mod java_clients;
 mod kill;
 mod many;
 mod octokit;

@@ -11,10 +11,15 @@ use serde_json::Value;
 
 use crate::http;
 
+/// For a server that must come back at the same address.
+pub(crate) use services::free_port;
+
 const BINARY: &str = env!("CARGO_BIN_EXE_millstream");
 /// How often something is looked at before a test gives up, and the pause between two looks.
 const LOOKS: usize = 3_000;
 const PAUSE: Duration = Duration::from_millis(20);
+/// How long it may take to listen: on a busy machine it goes over its data first.
+const LISTENS: Duration = Duration::from_secs(120);
 
 /// The binary with a clean environment: neither this machine's variables nor its folder take part.
 pub(crate) fn command(dir: &Path) -> Command {
@@ -104,25 +109,22 @@ impl Product {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary starts");
-        let mut reader = BufReader::new(child.stderr.take().expect("piped")).lines();
-        let mut said = Vec::new();
-        let addresses = loop {
-            match reader.next() {
-                Some(Ok(line)) => match line.strip_prefix("listening on ").and_then(|l| l.split_once(" admin ")) {
-                    Some((clients, admin)) => break (clients.to_owned(), admin.trim().to_owned()),
-                    None => said.push(line),
-                },
-                _ => panic!("it ended before it listened: {:?}\n{}", child.wait(), said.join("\n")),
-            }
-        };
-        // Read on, so that it never waits for us.
-        let lines = Arc::new(Mutex::new(said));
-        let sink = lines.clone();
+        let reader = BufReader::new(child.stderr.take().expect("piped"));
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let (sink, (found, addresses)) = (lines.clone(), std::sync::mpsc::channel());
+        // It reads to the end, so that the product never waits for us.
         std::thread::spawn(move || {
-            for line in reader.map_while(Result::ok) {
-                sink.lock().expect("no panic").push(line);
+            for line in reader.lines().map_while(Result::ok) {
+                match line.strip_prefix("listening on ").and_then(|l| l.split_once(" admin ")) {
+                    Some((clients, admin)) => drop(found.send((clients.to_owned(), admin.trim().to_owned()))),
+                    None => sink.lock().expect("no panic").push(line),
+                }
             }
         });
+        let Ok(addresses) = addresses.recv_timeout(LISTENS) else {
+            drop(child.kill());
+            panic!("it does not listen: {:?}\n{}", child.wait(), lines.lock().expect("no panic").join("\n"));
+        };
         Self { child, clients: addresses.0, admin: addresses.1, lines }
     }
 
@@ -228,10 +230,4 @@ pub(crate) fn write(dir: &Path, name: &str, content: &[u8]) -> PathBuf {
 pub(crate) fn read(path: &Path) -> Vec<u8> {
     #[expect(clippy::disallowed_methods, reason = "a test's own file")]
     std::fs::read(path).expect("a file")
-}
-
-/// A port that was free a moment ago: for a server that must come back at the same address.
-pub(crate) fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
 }

@@ -91,6 +91,10 @@ impl Target {
             config.tcp_user_timeout(Duration::from_secs(10)).keepalives_idle(Duration::from_secs(10));
             config.keepalives_interval(Duration::from_secs(3)).keepalives_retries(3);
         }
+        // What is cut at an `@` of the password would be shown as the host.
+        if config.get_hosts().iter().any(|host| matches!(host, Host::Tcp(name) if name.contains('@'))) {
+            return Err(bad("an `@` in the user or the password is written %40"));
+        }
         Ok(Self { config, security })
     }
 
@@ -177,9 +181,12 @@ mod tests {
 
     #[test]
     fn nobody_is_shown_the_password() {
-        for url in
-            ["postgres://u:secret@db/x", "host=db password=secret user=u", "postgres://u:secret@db/x?port=secret"]
-        {
+        for url in [
+            "postgres://u:secret@db/x",
+            "postgres://u:p@secret@db/x",
+            "host=db password=secret user=u",
+            "postgres://u:secret@db/x?port=secret",
+        ] {
             let settings = PostgresSettings { url: url.to_owned(), ..PostgresSettings::default() };
             let told = target(url).map(|t| t.place()).unwrap_or_else(|e| e.to_string());
             assert!(!format!("{settings:?} {told}").contains("secret"), "{url}: {settings:?} {told}");

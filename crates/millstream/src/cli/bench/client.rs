@@ -12,7 +12,7 @@ use log::{Clock, SystemClock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::events::Template;
+use super::events::{self, Template};
 
 /// The beginning of a run that is not counted: connections, caches, files.
 pub(super) const WARM_UP: Duration = Duration::from_millis(500);
@@ -47,14 +47,16 @@ impl Run {
     /// A run against one address.
     pub(super) fn new(address: SocketAddr, templates: Vec<Template>) -> Arc<Self> {
         let (zero, off) = (|| AtomicU64::new(0), || AtomicBool::new(false));
+        let clock = SystemClock::default();
+        let next_id = AtomicU64::new(events::first_id(clock.now()));
         Arc::new(Self {
             address,
             templates,
-            clock: SystemClock::default(),
+            clock,
             stop: off(),
             counting: off(),
             hold: off(),
-            next_id: zero(),
+            next_id,
             events: zero(),
             refused: zero(),
         })
@@ -114,7 +116,7 @@ impl Run {
             bytes.clear();
             bytes.extend_from_slice(&template.bytes);
             let events = template.ids.len() as u64;
-            template.stamp(&mut bytes, self.next_id.fetch_add(events, Relaxed));
+            template.stamp(&mut bytes, self.next_id.fetch_add(events, Relaxed), self.clock.now());
             let began = self.clock.elapsed();
             stream.write_all(&bytes).await.context("the server hung up")?;
             let status = response(&mut stream, &mut answer).await.context("the server hung up")?;

@@ -1,6 +1,5 @@
 //! The HTTP door, durable: one event a request, batches of 100, batches of 1000.
 
-use log::{Clock, SystemClock};
 use serde_json::json;
 
 use super::child::Serving;
@@ -27,7 +26,7 @@ fn one(
 ) -> anyhow::Result<Figure> {
     say(name);
     let serving = Serving::start(&setup.dir, "collect", "")?;
-    let templates = events::requests(&serving.address.to_string(), PATH, batch, count, SystemClock::default().now());
+    let templates = events::requests(&serving.address.to_string(), PATH, batch, count);
     let outcome = Run::new(serving.address, templates).go(setup.connections, setup.seconds)?;
     let value = if batch == 1 { outcome.requests_per_second } else { outcome.events_per_second };
     Ok(Figure {

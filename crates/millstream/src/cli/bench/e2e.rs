@@ -40,8 +40,11 @@ struct Look {
 
 pub(super) fn measure(setup: &Setup) -> anyhow::Result<Figure> {
     say("e2e");
-    let serving = Serving::start(&setup.dir, "collect,process,query", CONFIG)?;
-    let templates = events::requests(&serving.address.to_string(), PATH, 100, 600, SystemClock::default().now());
+    let roles = if setup.processors == 0 { "collect,process,query" } else { "collect,query" };
+    let serving = Serving::start(&setup.dir, roles, CONFIG)?;
+    let processors = (0..setup.processors).map(|_| Serving::start(&setup.dir, "process", CONFIG));
+    let _processors = processors.collect::<anyhow::Result<Vec<_>>>()?;
+    let templates = events::requests(&serving.address.to_string(), PATH, 100, 600);
     let run = Run::new(serving.address, templates);
     let stop = Arc::new(AtomicBool::new(false));
     let watcher = {

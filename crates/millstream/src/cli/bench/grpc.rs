@@ -43,10 +43,11 @@ pub(super) fn measure(setup: &Setup) -> anyhow::Result<Figure> {
     say("collect_grpc");
     let serving = Serving::start(&setup.dir, "collect", "")?;
     let clock = SystemClock::default();
-    let templates = events::requests(&serving.address.to_string(), PATH, BATCH, 600, clock.now());
+    let templates = events::requests(&serving.address.to_string(), PATH, BATCH, 600);
     let from = clock.elapsed() + WARM_UP;
     let in_flight = setup.connections.div_ceil(CALLS);
-    let (address, next_id, to) = (serving.address, AtomicU64::new(0), from + setup.seconds);
+    let next_id = AtomicU64::new(events::first_id(clock.now()));
+    let (address, to) = (serving.address, from + setup.seconds);
     let run = Run { address, templates, clock, next_id, in_flight, from, to };
     // A thread of its own, so that its runtime costs the measured one nothing.
     let thread = std::thread::spawn(move || {
@@ -89,7 +90,7 @@ async fn one(run: std::sync::Arc<Run>, number: usize) -> anyhow::Result<Histogra
         at += 1;
         sequence += 1;
         let mut bytes = template.bytes.clone();
-        template.stamp(&mut bytes, run.next_id.fetch_add(BATCH as u64, Relaxed));
+        template.stamp(&mut bytes, run.next_id.fetch_add(BATCH as u64, Relaxed), run.clock.now());
         let events = Bytes::from(bytes).slice(template.body_at..);
         waiting.push_back((sequence, run.clock.elapsed()));
         send.send(PublishRequest { sequence, stream: "events".to_owned(), events, ..PublishRequest::default() })

@@ -59,6 +59,10 @@ pub(super) struct Args {
     /// A PostgreSQL database that the store is measured on as well; the rows stay in it.
     #[arg(long, value_name = "URL")]
     postgres: Option<String>,
+    /// The whole chain on Kafka and PostgreSQL: how many processes work the log off, beside one that takes events in and
+    /// answers. 0 means one process for everything.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=32))]
+    processors: u8,
 }
 
 /// How each measurement is taken.
@@ -68,6 +72,7 @@ struct Setup {
     connections: usize,
     dir: PathBuf,
     postgres: Option<String>,
+    processors: u8,
 }
 
 /// One figure.
@@ -86,7 +91,7 @@ pub(super) fn run(args: &Args, output: Output) -> Verdict {
     telemetry::log_lines(telemetry::LogFormat::Text, "warn");
     let dir = args.dir.clone().unwrap_or_else(std::env::temp_dir);
     let (seconds, connections) = (Duration::from_secs(args.seconds), usize::from(args.connections));
-    let setup = Setup { seconds, connections, dir, postgres: args.postgres.clone() };
+    let setup = Setup { seconds, connections, dir, postgres: args.postgres.clone(), processors: args.processors };
     let machine = machine::describe(&setup.dir)?;
     let wanted = |what| args.what == What::All || args.what == what;
     let mut figures = Vec::new();
@@ -105,7 +110,7 @@ pub(super) fn run(args: &Args, output: Output) -> Verdict {
         figures.push(e2e::measure(&setup)?);
     }
     let settings = json!({
-        "seconds": args.seconds, "connections": args.connections, "dir": setup.dir.display().to_string(),
+        "seconds": args.seconds, "connections": args.connections, "processors": args.processors, "dir": setup.dir.display().to_string(),
         "version": telemetry::VERSION, "build": if cfg!(debug_assertions) { "debug" } else { "release" },
     });
     let document = json!({

@@ -60,13 +60,16 @@ pub(super) fn measure(setup: &Setup, log_too: bool, store_too: bool) -> anyhow::
 fn batches(log: &DiskLog, catalog: &Catalog, stream: StreamId) -> anyhow::Result<Vec<Batch>> {
     let now = SystemClock::default().now();
     let sifter = Sifter::new(stream, catalog.get(stream), catalog.refused());
-    let sift = |template: &events::Template| {
-        let body = Bytes::copy_from_slice(&template.bytes[template.body_at..]);
+    let sift = |(i, template): (usize, events::Template)| {
+        let mut bytes = template.bytes.clone();
+        // All over the day before.
+        template.stamp(&mut bytes, (i * BATCH) as u64, now - i as i64 * 144_000);
+        let body = Bytes::copy_from_slice(&bytes[template.body_at..]);
         let hasher = log.id_hasher();
         let envelope = Envelope { tenant: "", format: Format::Json, request_id: "", now, keyless_partition: 0, hasher };
         Ok(sifter.sift(&body, envelope)?.batch)
     };
-    events::requests("bench", "/", BATCH, 600, now).iter().map(sift).collect()
+    events::requests("bench", "/", BATCH, 600).into_iter().enumerate().map(sift).collect()
 }
 
 fn append(log: &Arc<DiskLog>, catalog: &Catalog, stream: StreamId, limit: Duration) -> anyhow::Result<Figure> {

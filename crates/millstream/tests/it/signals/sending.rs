@@ -17,6 +17,8 @@ const BATCH: usize = 2_000;
 const REPEATED: usize = 7;
 /// The pause before something is sent again.
 const PAUSE: Duration = Duration::from_millis(20);
+/// How long a request is sent again before the server is taken for lost.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Sends all signals to the stream `signals` at this address. `acknowledged` grows with every answer.
 pub(crate) fn send(address: &str, signals: &[Signal], acknowledged: &AtomicUsize) {
@@ -40,6 +42,7 @@ pub(crate) fn send(address: &str, signals: &[Signal], acknowledged: &AtomicUsize
 /// Posts NDJSON until it is taken. All of it must be: new, or known from an earlier try.
 pub(crate) fn post_until_answered(url: &str, body: &[u8], events: usize) {
     let clock = SystemClock::default();
+    let began = clock.elapsed();
     loop {
         let answer = http::exchange(url, "POST", &[("content-type", "application/x-ndjson")], body);
         match answer {
@@ -54,6 +57,7 @@ pub(crate) fn post_until_answered(url: &str, body: &[u8], events: usize) {
             Ok(answer) if matches!(answer.status, 0 | 429 | 503) => {}
             Ok(answer) => panic!("{}: {}", answer.status, String::from_utf8_lossy(&answer.body)),
         }
+        assert!(clock.elapsed() < began + PATIENCE, "{url} took nothing in {PATIENCE:?}");
         clock.sleep(PAUSE);
     }
 }
