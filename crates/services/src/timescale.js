@@ -144,6 +144,19 @@ PGLiteSocketHandler.prototype.detach = function (close) {
   return detach.call(this, close);
 };
 
+// A client that is killed leaves a socket with an error. The package passes it on to nobody who listens, which would end this
+// process and with it the data.
+PGLiteSocketHandler.prototype.handleError = function () {
+  const { socket } = this;
+  this.detach(true);
+  socket?.on("error", () => {});
+};
+const { handleConnection } = PGLiteSocketServer.prototype;
+PGLiteSocketServer.prototype.handleConnection = function (socket) {
+  socket.on("error", () => {});
+  return handleConnection.call(this, socket);
+};
+
 (async () => {
   const db = await PGlite.create({ extensions: { timescaledb } });
   await db.exec(["CREATE EXTENSION IF NOT EXISTS timescaledb", ...SETTINGS].join(";"));

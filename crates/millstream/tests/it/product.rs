@@ -202,6 +202,13 @@ impl Product {
 
 impl Drop for Product {
     fn drop(&mut self) {
+        // What it said is what helps when a test fails.
+        if std::thread::panicking() {
+            #[expect(clippy::print_stderr, reason = "a test that fails")]
+            {
+                eprintln!("--- {}\n{}", self.clients, self.said());
+            }
+        }
         drop(self.child.kill());
         drop(self.child.wait());
     }

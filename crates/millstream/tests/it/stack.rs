@@ -72,18 +72,6 @@ impl std::ops::Deref for Process {
     }
 }
 
-/// What it said is what helps when a test fails.
-impl Drop for Process {
-    fn drop(&mut self) {
-        if let Some(product) = self.product.as_ref().filter(|_| std::thread::panicking()) {
-            #[expect(clippy::print_stderr, reason = "a test that fails")]
-            {
-                eprintln!("--- {} at {}\n{}", self.roles, self.listen, product.said());
-            }
-        }
-    }
-}
-
 impl Process {
     /// `kill -9`.
     pub(crate) fn kill(&mut self) {

@@ -1,6 +1,7 @@
 //! TimescaleDB: the extension is there and does its work, and a connection is treated as PostgreSQL treats it.
 
 use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -50,6 +51,25 @@ fn timescale_of_postgres_undoes_what_a_client_that_is_killed_had_begun() {
         ask(&timescale, &["BEGIN", "INSERT INTO word VALUES ('kept')", "COMMIT", "SELECT text FROM word"]),
         "kept"
     );
+}
+
+#[test]
+fn timescale_of_postgres_outlives_clients_that_break_off() {
+    let timescale = Timescale::start().unwrap();
+    let url = timescale.url();
+    let (_, address) = url.split_once('@').unwrap();
+    let mut startup = vec![0, 0, 0, 41, 0, 3, 0, 0];
+    startup.extend_from_slice(b"user\0postgres\0database\0postgres\0\0");
+    let sql = b"SELECT repeat('x', 4000000)\0";
+    for _ in 0..5 {
+        let mut client = TcpStream::connect(address.split_once('/').unwrap().0).unwrap();
+        client.write_all(&startup).unwrap();
+        assert_eq!(client.peek(&mut [0; 1]).unwrap(), 1);
+        client.write_all(&[b"Q".as_slice(), &(sql.len() as u32 + 4).to_be_bytes(), sql].concat()).unwrap();
+        // What is not read is what makes the end of it abrupt.
+        drop(client);
+    }
+    assert_eq!(ask(&timescale, &["SELECT 'there'"]), "there");
 }
 
 #[test]

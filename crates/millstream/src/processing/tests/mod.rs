@@ -58,8 +58,10 @@ impl House {
     /// Signals of many users, in all partitions.
     fn append(&self, count: u64) {
         let (catalog, now) = (self.catalog(), self.clock.now());
+        // One of the rules asks for the hour: it was noon.
+        let noon = now.div_euclid(86_400_000) * 86_400_000 - 43_200_000;
         let line = |n: u64| {
-            format!(r#"{{"user_id":{},"type":"login","timestamp":{now},"event_id":"e{n}","payload":{{}}}}"#, n % 50)
+            format!(r#"{{"user_id":{},"type":"login","timestamp":{noon},"event_id":"e{n}","payload":{{}}}}"#, n % 50)
         };
         let from = self.sent.replace(self.sent.get() + count);
         let body: Vec<String> = (from..from + count).map(line).collect();

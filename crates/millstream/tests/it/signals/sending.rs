@@ -12,7 +12,7 @@ use crate::http;
 /// Connections; a user's signals go over one of them, so that they arrive in order.
 const CLIENTS: usize = 4;
 /// Signals in a request.
-const BATCH: usize = 2_000;
+const BATCH: usize = 500;
 /// How many signals of the request before are sent once more, as by a client that is not sure.
 const REPEATED: usize = 7;
 /// The pause before something is sent again.
