@@ -28,14 +28,16 @@ fn acknowledged(dir: &Path) -> usize {
 /// Sends a signal to each of many users, in all partitions, and waits until all of them are stored. Gives how long that took.
 fn round_trip(collect: &Product, round: &str) -> Duration {
     let (clock, url) = (SystemClock::default(), collect.url("/v1/streams/signals/events?ack=stored"));
-    let line = |user: u32| {
-        let id = format!("round-{round}-{user}");
+    let line = |attempt: u32, user: u32| {
+        let id = format!("round-{round}-{attempt}-{user}");
         let event = json!({ "event_id": id, "user_id": 800_000 + user, "type": "click", "timestamp": clock.now(), "payload": {} });
         format!("{event}\n")
     };
-    let lines: String = (0..60).map(line).collect();
-    let began = clock.elapsed();
+    let (began, mut attempt) = (clock.elapsed(), 0);
     loop {
+        // Each attempt has events of its own: those of one before would be duplicates, whose places are not known.
+        attempt += 1;
+        let lines: String = (0..60).map(|user| line(attempt, user)).collect();
         let answer = post(&url, "application/x-ndjson", lines.as_bytes());
         if answer.status == 200 && answer.json()["ack"] == "stored" {
             return clock.elapsed().saturating_sub(began);
