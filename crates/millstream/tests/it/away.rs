@@ -146,6 +146,7 @@ fn postgres_and_redis_restarted_under_load_on_kafka_lose_nothing() {
         SystemClock::default().sleep(pause);
         stack.postgres.restart();
         load.more("events come in");
+        until("the store is there again", || get(&query.url("/health")).json()["status"] == "healthy");
         stack.redis.stop();
         load.more("events come in without Redis");
         let health = get(&query.url("/health")).expect(200).json();
