@@ -20,9 +20,10 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::overlay;
 use super::fetch;
-use super::lag::{Ear, Hears, tell};
+use super::lag::Ear;
 use super::positions::{Partition, group_of, partition_of};
 use super::shared::Shared;
+use super::tell::{Hears, tell};
 use crate::{LogError, Membership, Owner};
 
 /// How long the library is served before other things are looked at.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -16,6 +16,7 @@ use super::client::{Voice, overlay};
 use super::fetch;
 use super::positions::{Partition, group_of};
 use super::shared::Shared;
+use super::tell::{Hears, tell};
 
 /// How often it looks for work: also how often the cluster is asked while somebody waits.
 const LOOK: Duration = Duration::from_millis(100);
@@ -43,10 +44,16 @@ impl Ear {
         self.waits.load(Ordering::Relaxed) > 0
     }
 
-    /// To be told again when they were not taken.
+    /// Positions are on their way.
+    pub(super) fn sent(&self) {
+        self.waits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What became of them: those that were not taken are to be told again.
     pub(super) fn heard(&self, result: KafkaResult<()>, list: &TopicPartitionList) {
         self.waits.fetch_sub(1, Ordering::Relaxed);
-        if let Err(error) = result {
+        let one = || list.elements().iter().find_map(|at| at.error().err());
+        if let Some(error) = result.err().or_else(one) {
             tracing::debug!(consumer = self.consumer, %error, "positions were not taken; they are told again");
             self.shared.positions.untold(&self.shared, &self.consumer, list);
         }
@@ -128,19 +135,6 @@ pub(super) fn run(shared: &Arc<Shared>) {
         clients.serve();
         shared.clock.sleep(LOOK);
     }
-}
-
-/// Sends positions; what becomes of them is heard later.
-pub(super) fn tell<C: ConsumerContext + Hears>(client: &BaseConsumer<C>, list: &TopicPartitionList) {
-    client.client().context().ear().waits.fetch_add(1, Ordering::Relaxed);
-    if let Err(error) = client.commit(list, CommitMode::Async) {
-        client.client().context().ear().heard(Err(error), list);
-    }
-}
-
-/// A context with an ear.
-pub(super) trait Hears {
-    fn ear(&self) -> &Ear;
 }
 
 impl Hears for Ear {

@@ -23,6 +23,7 @@ mod settings;
 mod shared;
 mod status;
 mod tail;
+mod tell;
 mod topics;
 mod warm;
 mod writer;

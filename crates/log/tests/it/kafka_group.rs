@@ -125,21 +125,48 @@ fn positions_of_a_member_reach_the_kafka_group() {
     let end = |p: u32| Position { stream: THINGS, partition: p, offset: log.extents(THINGS)[p as usize].next };
     let ends: Vec<Position> = (0..PARTITIONS).map(end).collect();
     log.commit("engine", &ends).unwrap();
-    let committed = || -> Vec<Offset> {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", KAFKA.brokers()).set("group.id", &rig.settings.group);
-        let consumer: BaseConsumer = config.create().unwrap();
-        let mut list = TopicPartitionList::new();
-        list.add_partition_range(rig.topic(), 0, PARTITIONS as i32 - 1);
-        let list = consumer.committed_offsets(list, LIMIT).unwrap();
-        list.elements().iter().map(rdkafka::topic_partition_list::TopicPartitionListElem::offset).collect()
-    };
-    let expected = |ends: &[Position]| ends.iter().map(|p| Offset::Offset(p.offset as i64)).collect::<Vec<_>>();
-    until("the group knows", LIMIT, || committed() == expected(&ends));
+    until("the group knows", LIMIT, || committed(&rig, &rig.settings.group) == offsets(&ends));
     let last: Vec<Position> = ends.iter().map(|p| Position { offset: p.offset.max(1), ..*p }).collect();
     log.commit("engine", &last).unwrap();
     drop(member);
-    assert_eq!(committed(), expected(&last), "a member tells its last positions before it leaves");
+    let known = committed(&rig, &rig.settings.group);
+    assert_eq!(known, offsets(&last), "a member tells its last positions before it leaves");
+}
+
+/// What a group knows of all partitions, as a stock client sees it.
+fn committed(rig: &KafkaRig, group: &str) -> Vec<Offset> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", KAFKA.brokers()).set("group.id", group);
+    let consumer: BaseConsumer = config.create().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_range(rig.topic(), 0, PARTITIONS as i32 - 1);
+    let list = consumer.committed_offsets(list, LIMIT).unwrap();
+    list.elements().iter().map(rdkafka::topic_partition_list::TopicPartitionListElem::offset).collect()
+}
+
+fn offsets(positions: &[Position]) -> Vec<Offset> {
+    positions.iter().map(|p| Offset::Offset(p.offset as i64)).collect()
+}
+
+#[test]
+fn positions_that_a_kafka_group_refused_are_told_again() {
+    let rig = rig();
+    let board = Arc::new(Board::default());
+    let (with, without) = (rig.open(), rig.open());
+    let member = join(&with, &board, 0);
+    board.rests(&[8]);
+    let at = |offset| (0..PARTITIONS).map(|p| Position { stream: THINGS, partition: p, offset }).collect::<Vec<_>>();
+    // A group that has members takes nothing from others.
+    without.commit("engine", &at(5)).unwrap();
+    // It tells this one after that one, and again a second later: so that one was refused by then.
+    let other = format!("{}.later", rig.settings.group);
+    for offset in [1, 2] {
+        without.commit("later", &at(offset)).unwrap();
+        until("the other group knows", LIMIT, || committed(&rig, &other) == offsets(&at(offset)));
+    }
+    assert!(!committed(&rig, &rig.settings.group).contains(&Offset::Offset(5)));
+    drop(member);
+    until("the group knows", LIMIT, || committed(&rig, &rig.settings.group) == offsets(&at(5)));
 }
 
 #[test]
