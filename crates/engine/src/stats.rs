@@ -216,7 +216,7 @@ impl EngineStats {
         self.lag_by_partition().iter().map(|(_, _, lag)| lag).sum()
     }
 
-    /// The same by stream and partition.
+    /// The same by stream and partition; without those of which the log does not know the end yet.
     pub fn lag_by_partition(&self) -> Vec<(String, u32, u64)> {
         let of_stream = |stream: &StreamStats| {
             let lag = |(i, extent): (usize, &log::Extent)| {
@@ -229,7 +229,7 @@ impl EngineStats {
         if self.left.load(Ordering::Relaxed) {
             return Vec::new();
         }
-        self.streams.iter().flat_map(of_stream).collect()
+        self.streams.iter().filter(|stream| self.log.knows_extents(stream.id)).flat_map(of_stream).collect()
     }
 
     /// Milliseconds from append to commit, over all rows since the start: median and 99th percentile.

@@ -139,6 +139,12 @@ pub trait Log: Send + Sync + 'static {
     /// The offsets of every partition of a stream, by partition.
     fn extents(&self, stream: StreamId) -> Vec<Extent>;
 
+    /// Whether the extents of a stream are those of the log: a broker that did not answer yet has told none, and they are
+    /// empty until it does.
+    fn knows_extents(&self, _stream: StreamId) -> bool {
+        true
+    }
+
     /// The first offset of a partition whose record has an event time at or after `time`, or the next offset when
     /// there is none yet.
     ///

@@ -11,7 +11,7 @@ use event::{Catalog, Stream, StreamId};
 use log::{Clock, Log};
 use query::Live;
 use serde::{Deserialize, Serialize};
-use store::Store;
+use store::{Store, StoredPosition};
 use tokio::time::MissedTickBehavior;
 
 use crate::figures::Figures;
@@ -59,7 +59,7 @@ type Others = Arc<Mutex<HashMap<String, Other>>>;
 pub(crate) struct Together {
     clock: Arc<dyn Clock>,
     others: Others,
-    lag: ArcSwapOption<Lag>,
+    seen: ArcSwapOption<Seen>,
     /// Heard for as long as this is there.
     _news: Subscription,
 }
@@ -76,7 +76,7 @@ impl Together {
             }
         };
         let news = cache.subscribe(TOPIC, Box::new(listener));
-        Arc::new(Self { clock, others, lag: ArcSwapOption::empty(), _news: news })
+        Arc::new(Self { clock, others, seen: ArcSwapOption::empty(), _news: news })
     }
 
     /// One process's figures with those of all others.
@@ -86,8 +86,8 @@ impl Together {
             let lives = now.saturating_sub(*heard) < SILENT;
             add(&mut live, told, lives);
         }
-        if let Some(lag) = self.lag.load_full() {
-            live.lag_by_partition = (*lag).clone();
+        if let Some(seen) = self.seen.load_full() {
+            live.lag_by_partition = seen.lag();
         }
         live.lag_events = live.lag_by_partition.iter().map(|(_, _, lag)| lag).sum();
         live
@@ -183,31 +183,42 @@ pub(crate) fn tell(figures: &Arc<Figures>, cache: Arc<dyn Cache>, name: String) 
     });
 }
 
-/// Looks once a second how far the engines of all processes are, by the positions in the store and the log's ends, until
-/// the figures are gone.
+/// How far the engines of all processes were when the store was asked last.
+struct Seen {
+    log: Arc<dyn Log>,
+    catalog: Arc<Catalog>,
+    positions: Vec<StoredPosition>,
+}
+
+impl Seen {
+    /// What the log has beyond that now: never less than there is, as far as the log knows its ends.
+    fn lag(&self) -> Lag {
+        let of_stream = |(id, stream): (StreamId, &Stream)| {
+            let lag = |(partition, extent): (u32, log::Extent)| {
+                let position = self.positions.iter().find(|p| p.stream == stream.name && p.partition == partition);
+                let committed = position.map_or(extent.first, |p| p.offset.max(extent.first));
+                (stream.name.clone(), partition, extent.next.saturating_sub(committed))
+            };
+            (0..).zip(self.log.extents(id)).map(lag).collect::<Vec<_>>()
+        };
+        self.catalog.processed().filter(|(id, _)| self.log.knows_extents(*id)).flat_map(of_stream).collect()
+    }
+}
+
+/// Asks the store once a second how far the engines of all processes are, until the figures are gone.
 pub(crate) fn measure_lag(figures: &Arc<Figures>, catalog: Arc<Catalog>, store: Arc<dyn Store>) {
     let figures = Arc::downgrade(figures);
     every_second(move || {
         let Some(figures) = Weak::upgrade(&figures) else { return false };
-        match lag(&*figures.log, &*store, &catalog) {
-            Ok(lag) => figures.together.lag.store(Some(Arc::new(lag))),
-            Err(error) => tracing::debug!(%error, "the lag could not be told; shown as it was"),
+        match store.positions(CONSUMER) {
+            Ok(positions) => {
+                let seen = Seen { log: figures.log.clone(), catalog: catalog.clone(), positions };
+                figures.together.seen.store(Some(Arc::new(seen)));
+            }
+            Err(error) => tracing::debug!(%error, "how far the engines are is not known now; it stays as it was"),
         }
         true
     });
-}
-
-fn lag(log: &dyn Log, store: &dyn Store, catalog: &Catalog) -> Result<Lag, store::StoreError> {
-    let positions = store.positions(CONSUMER)?;
-    let of_stream = |(id, stream): (StreamId, &Stream)| {
-        let lag = |(partition, extent): (u32, log::Extent)| {
-            let position = positions.iter().find(|p| p.stream == stream.name && p.partition == partition);
-            let committed = position.map_or(extent.first, |p| p.offset.max(extent.first));
-            (stream.name.clone(), partition, extent.next.saturating_sub(committed))
-        };
-        (0..).zip(log.extents(id)).map(lag).collect::<Vec<_>>()
-    };
-    Ok(catalog.processed().flat_map(of_stream).collect())
 }
 
 /// Does something once a second, beside the async threads, until it says that it is over.
@@ -268,5 +279,51 @@ mod tests {
         clock.advance(1);
         let live = together.with(own());
         assert_eq!((live.processes, live.stored, live.lag_events), (2, 126, 6), "the silent one has no lag");
+    }
+
+    #[test]
+    fn the_lag_grows_with_the_log_before_the_store_is_asked_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1_000_000));
+        let retention = event::Retention { age_ms: None, size_bytes: None };
+        let stream = Stream {
+            name: "things".to_owned(),
+            partitions: 1,
+            key: None,
+            time: None,
+            id: None,
+            kind: None,
+            require: vec![],
+            dedup: None,
+            retention,
+        };
+        let catalog = Arc::new(Catalog::new(vec![stream]).unwrap());
+        let log = crate::backends::open_disk(dir.path(), catalog.clone(), clock).unwrap();
+        let things = catalog.find("things").unwrap();
+        let append = || {
+            let mut batch = event::Batch::new(things, "{}".into());
+            batch.drafts.push(event::Draft {
+                partition: 0,
+                time: event::NO_TIME,
+                id_hash: 0,
+                data: event::Span::shared(0, 2),
+                key: event::Span::EMPTY,
+                kind: event::Span::EMPTY,
+                id: event::Span::EMPTY,
+                headers: event::Span::EMPTY,
+            });
+            let request = log::Append { batches: vec![batch], lane: 0, ack: event::Ack::Durable };
+            log.append(request).unwrap().wait_blocking().unwrap();
+        };
+        let position = StoredPosition { stream: "things".to_owned(), partition: 0, offset: 1 };
+        let seen = Seen { log: log.clone(), catalog: catalog.clone(), positions: vec![position] };
+        let lag = |seen: &Seen| seen.lag().iter().map(|(_, _, lag)| lag).sum::<u64>();
+        append();
+        assert_eq!(lag(&seen), 0);
+        append();
+        append();
+        assert_eq!(lag(&seen), 2);
+        let none = Seen { log: log.clone(), catalog, positions: Vec::new() };
+        assert_eq!(lag(&none), 3, "a partition of which the store knows nothing was not begun");
     }
 }

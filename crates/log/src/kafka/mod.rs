@@ -121,6 +121,10 @@ impl Log for KafkaLog {
         self.shared.extents.of(stream)
     }
 
+    fn knows_extents(&self, stream: StreamId) -> bool {
+        self.shared.extents.known(stream).is_some()
+    }
+
     fn offset_at(&self, stream: StreamId, partition: u32, time: Millis) -> Result<u64, LogError> {
         search::offset_at(&self.shared, stream, partition, time)
     }

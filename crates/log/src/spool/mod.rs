@@ -114,6 +114,10 @@ impl Log for Spooled {
         self.core.inner.extents(stream)
     }
 
+    fn knows_extents(&self, stream: StreamId) -> bool {
+        self.core.inner.knows_extents(stream)
+    }
+
     fn offset_at(&self, stream: StreamId, partition: u32, time: Millis) -> Result<u64, LogError> {
         self.core.inner.offset_at(stream, partition, time)
     }

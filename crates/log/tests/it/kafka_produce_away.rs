@@ -7,7 +7,7 @@ use log::kafka::KafkaLog;
 use log::{Log, LogError, Pending};
 use services::Kafka;
 
-use crate::kafka_rig::{KafkaRig, append, request, until};
+use crate::kafka_rig::{KafkaRig, THINGS, append, request, until};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -131,4 +131,20 @@ fn appends_go_on_when_one_of_three_nodes_is_killed() {
         taken.iter().all(|text| seen.iter().any(|s| s.value == text.as_bytes())),
         "every one that was acknowledged"
     );
+}
+
+#[test]
+fn nothing_is_known_of_the_ends_of_a_broker_that_did_not_answer_yet() {
+    let mut kafka = Kafka::start().unwrap();
+    let rig = KafkaRig::at(&kafka.brokers());
+    let first = rig.open();
+    append(&first, &["a:1", "a:2"]).unwrap();
+    until("the broker answers", LONG, || first.knows_extents(THINGS));
+    kafka.kill(0);
+    let log = rig.open();
+    assert!(!log.knows_extents(THINGS));
+    assert!(log.extents(THINGS).iter().all(|extent| extent.next == 0));
+    kafka.restart(0);
+    until("the broker answers", LONG, || log.knows_extents(THINGS));
+    assert_eq!(log.extents(THINGS).iter().map(|extent| extent.next).sum::<u64>(), 2);
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::http::get;
 use crate::product::{Product, until};
 use crate::signals::post_until_answered;
-use crate::stack::{Row, Stack, asked, caught_up, metric, stored, stored_once};
+use crate::stack::{Row, Stack, asked, metric, stored, stored_once};
 
 /// Senders; the events of a key come from one of them.
 const SENDERS: u64 = 4;
@@ -123,7 +123,7 @@ fn kafka_away_and_the_collector_killed_while_it_drains_lose_nothing_in_postgres_
         load.more("events come in when all is over");
     });
     until("nothing waits any more", || metric(&collect, "millstream_spool_records") == 0.0);
-    caught_up(&query);
+    query.caught_up();
     load.check(&query);
     assert_eq!(get(&collect.url("/health")).expect(200).json()["log"], "ok");
     worker.stop();
@@ -156,7 +156,7 @@ fn postgres_and_redis_restarted_under_load_on_kafka_lose_nothing() {
         stack.postgres.restart();
         load.more("events come in when all is over");
     });
-    caught_up(&query);
+    query.caught_up();
     load.check(&query);
     for worker in workers {
         worker.stop();

@@ -8,11 +8,12 @@ use serde_json::Value;
 use services::{Kafka, kafka_program};
 
 use crate::product::{Product, folder, until, write};
+use crate::stack::there;
 
 const TOPIC: &str = "signal-events";
 
 fn program(class: &str, kafka: &Kafka, arguments: &[&str]) -> Command {
-    let mut command = kafka_program(class).unwrap_or_else(|missing| panic!("{missing}"));
+    let mut command = there(kafka_program(class));
     command.args(["--bootstrap-server", &kafka.brokers()]).args(arguments);
     command
 }
@@ -29,7 +30,7 @@ fn signal(id: &str, user: u32) -> String {
 
 #[test]
 fn java_programs_of_kafka_read_and_write_our_topics_and_see_the_lag() {
-    let kafka = Kafka::start().unwrap_or_else(|missing| panic!("{missing}"));
+    let kafka = there(Kafka::start());
     let dir = folder();
     let text = format!("log: {{ kafka: {{ brokers: \"{}\", replication: 1 }} }}\n", kafka.brokers());
     write(dir.path(), "millstream.yaml", text.as_bytes());

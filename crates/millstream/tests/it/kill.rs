@@ -1,23 +1,17 @@
 //! `kill -9` in the middle of load, over and over: what was acknowledged is stored, once, and the store is what a fresh
 //! run over the log gives.
 
-use std::collections::HashMap;
-use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
 
 use crate::product::{Product, command, folder, free_port, read, run_json, signal, until};
+use crate::stack::{acknowledged, asked, stored, stored_once};
 
 /// How often the server is killed; more by `MILLSTREAM_TEST_KILLS`.
-const KILLS: usize = 5;
+const KILLS: u64 = 5;
 /// Events that are acknowledged between two kills, at the least, so that each kill hits load.
 const ACKS_BETWEEN: usize = 3_000;
-
-fn kills() -> usize {
-    let asked = std::env::var("MILLSTREAM_TEST_KILLS").ok();
-    asked.map_or(KILLS, |n| n.parse().expect("MILLSTREAM_TEST_KILLS is a number"))
-}
 
 #[test]
 fn killed_in_the_middle_of_load_it_keeps_every_acknowledged_event_once() {
@@ -32,7 +26,7 @@ fn killed_in_the_middle_of_load_it_keeps_every_acknowledged_event_once() {
         .stderr(Stdio::null())
         .spawn()
         .expect("the emitter starts");
-    for round in 0..kills() {
+    for round in 0..asked("MILLSTREAM_TEST_KILLS", KILLS) as usize {
         let before = acknowledged(dir.path());
         // Not always at the same place: early in a group, late in a batch.
         let more = ACKS_BETWEEN + round * 977;
@@ -49,12 +43,8 @@ fn killed_in_the_middle_of_load_it_keeps_every_acknowledged_event_once() {
     assert!(summary["retries"].as_u64().unwrap() > 0, "no kill met a request: {summary}");
 
     product.caught_up();
-    let stored = stored(&product);
-    let acknowledged = String::from_utf8(read(&dir.path().join("acks"))).expect("text");
-    let lost: Vec<&str> = acknowledged.lines().filter(|id| !stored.contains_key(*id)).collect();
-    assert!(lost.is_empty(), "{} acknowledged events are lost: {:?}", lost.len(), &lost[..lost.len().min(5)]);
-    let twice: Vec<_> = stored.iter().filter(|(_, times)| **times > 1).take(5).collect();
-    assert!(twice.is_empty(), "stored more than once: {twice:?}");
+    let acks = String::from_utf8(read(&dir.path().join("acks"))).expect("text");
+    stored_once(&stored(&product, "signals"), acks.lines());
     product.stop();
 
     let (code, verified) = run_json(dir.path(), &["verify", "--data-dir", "data"]);
@@ -62,25 +52,4 @@ fn killed_in_the_middle_of_load_it_keeps_every_acknowledged_event_once() {
     let (code, log) = run_json(dir.path(), &["log", "verify", "--data-dir", "data"]);
     let torn = |d: &Value| d["kind"] == "torn_tail" && d["records_lost"] == 0;
     assert!(code == 0 || log["damaged"].as_array().unwrap().iter().all(torn), "{log}");
-}
-
-/// How many ids the emitter has written down.
-fn acknowledged(dir: &Path) -> usize {
-    std::fs::metadata(dir.join("acks")).map_or(0, |file| file.len() as usize / 37)
-}
-
-/// Every stored event's id, with how often it is there.
-fn stored(product: &Product) -> HashMap<String, usize> {
-    let mut found = HashMap::new();
-    let mut cursor = String::new();
-    loop {
-        let page = product.ask(&format!("/v1/events?stream=signals&order=asc&limit=1000{cursor}"));
-        for event in page["events"].as_array().expect("events") {
-            *found.entry(event["event_id"].as_str().expect("an id").to_owned()).or_default() += 1;
-        }
-        match page["next_cursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => return found,
-        }
-    }
 }

@@ -2,7 +2,6 @@
 //! counted twice by it.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -11,33 +10,24 @@ use serde_json::{Value, json};
 
 use crate::http::{self, get, post};
 use crate::product::{Product, command, folder, read, signal, until};
-use crate::stack::{Process, Stack, asked, caught_up, stored, stored_once};
+use crate::stack::{Stack, acknowledged, asked, stored, stored_once};
 
 /// Within this the others work on the partitions of one that is gone.
 const RECOVERS: Duration = Duration::from_secs(10);
-/// How often one may be killed until they do: on a busy machine others take the time that this measures.
-const TRIES: usize = 4;
 /// Events that are acknowledged between two blows, at the least.
 const BETWEEN: usize = 5_000;
-
-/// How many ids the emitter has written down.
-fn acknowledged(dir: &Path) -> usize {
-    std::fs::metadata(dir.join("acks")).map_or(0, |file| file.len() as usize / 37)
-}
 
 /// Sends a signal to each of many users, in all partitions, and waits until all of them are stored. Gives how long that took.
 fn round_trip(collect: &Product, round: &str) -> Duration {
     let (clock, url) = (SystemClock::default(), collect.url("/v1/streams/signals/events?ack=stored"));
-    let line = |attempt: u32, user: u32| {
-        let id = format!("round-{round}-{attempt}-{user}");
+    let line = |user: u32| {
+        let id = format!("round-{round}-{user}");
         let event = json!({ "event_id": id, "user_id": 800_000 + user, "type": "click", "timestamp": clock.now(), "payload": {} });
         format!("{event}\n")
     };
-    let (began, mut attempt) = (clock.elapsed(), 0);
+    let lines: String = (0..60).map(line).collect();
+    let began = clock.elapsed();
     loop {
-        // Each attempt has events of its own: those of one before would be duplicates, whose places are not known.
-        attempt += 1;
-        let lines: String = (0..60).map(|user| line(attempt, user)).collect();
         let answer = post(&url, "application/x-ndjson", lines.as_bytes());
         if answer.status == 200 && answer.json()["ack"] == "stored" {
             return clock.elapsed().saturating_sub(began);
@@ -45,20 +35,6 @@ fn round_trip(collect: &Product, round: &str) -> Duration {
         assert!(matches!(answer.status, 200 | 202 | 429 | 503), "{answer:?}");
         let waited = clock.elapsed().saturating_sub(began);
         assert!(waited < RECOVERS * 6, "round {round}: not stored within {waited:?}");
-    }
-}
-
-/// Kills a process until the others take over in time, and says how long they took each time. It is dead in the end.
-fn killed(worker: &mut Process, collect: &Product) -> Vec<Duration> {
-    let mut all = Vec::new();
-    loop {
-        worker.kill();
-        all.push(round_trip(collect, &format!("killed-{}", all.len())));
-        if all.len() == TRIES || all.last().is_some_and(|took| *took <= RECOVERS) {
-            return all;
-        }
-        worker.again();
-        until("it has something to do again", || worker.said().contains("partitions are this process's"));
     }
 }
 
@@ -96,8 +72,9 @@ fn over_kafka_postgres_and_redis_processes_that_are_killed_and_stopped_lose_noth
     };
     load("the emitter is at work");
 
-    let took: Vec<Duration> = killed(&mut workers[0], &collect);
-    assert!(took.iter().any(|took| *took <= RECOVERS), "the others took over after {took:?}");
+    workers[0].kill();
+    let took = round_trip(&collect, "killed");
+    assert!(took <= RECOVERS, "the others took over after {took:?}");
     load("the emitter is at work after the kill");
 
     let stopped = workers[1].id();
@@ -107,14 +84,15 @@ fn over_kafka_postgres_and_redis_processes_that_are_killed_and_stopped_lose_noth
     // It stands still for as long as it does: nothing else tells the end of that.
     SystemClock::default().sleep(left);
     signal(stopped, "CONT");
+    assert!(took <= RECOVERS, "the last one took over after {took:?}");
     load("the emitter is at work after the pause");
     workers[0].again();
     load("the emitter is at work with all of them");
-    round_trip(&collect, "again");
+    assert!(round_trip(&collect, "again") <= RECOVERS);
 
     signal(emitter.id(), "INT");
     assert!(emitter.wait().expect("it ends").success());
-    caught_up(&query);
+    query.caught_up();
     let acks = String::from_utf8(read(&dir.path().join("acks"))).expect("text");
     let rows = stored(&query, "signals");
     stored_once(&rows, acks.lines());

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use log::{Clock, SystemClock};
 use serde_json::Value;
-use services::{Kafka, Missing, Postgres, Redis, Timescale};
+use services::{Kafka, Postgres, Redis, Timescale};
 
 use crate::product::{Product, folder, free_port, run_json, write};
 use crate::signals::{Found, Load, close_windows, generate, judge, send};
-use crate::stack::caught_up;
+use crate::stack::there;
 
 const SIGNALS: usize = 12_000;
 const SEED: u64 = 0x5eed_0006;
@@ -43,7 +43,7 @@ fn outcome(backends: &str) -> Outcome {
     let product = send_and_kill(dir.path());
     close_windows(&product, SIGNALS);
     // While its engine waits for the partitions of the one that was killed, nobody knows the lag.
-    caught_up(&product);
+    product.caught_up();
     let outcome = Outcome { events: events(&product), anomalies: anomalies(&product), windows: windows(&product) };
     product.stop();
     let (code, verified) = run_json(dir.path(), &["verify", "--data-dir", "data"]);
@@ -147,11 +147,6 @@ fn one_machine_stores_each_event_once_and_finds_what_the_oracle_finds() {
     assert_eq!(sent, SIGNALS);
     assert_eq!(outcome.anomalies.keys().cloned().collect::<Vec<_>>(), expected());
     assert!(outcome.windows.len() > 1_000, "{} windows", outcome.windows.len());
-}
-
-/// A server, or what to do to have it.
-fn there<S>(server: Result<S, Missing>) -> S {
-    server.unwrap_or_else(|missing| panic!("{missing}"))
 }
 
 const DISK: &str = "log: { backend: disk }\n";

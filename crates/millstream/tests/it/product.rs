@@ -151,15 +151,14 @@ impl Product {
         http::get(&self.url(path)).expect(200).json()
     }
 
-    /// Waits until everything in the log is in the store.
+    /// Waits until everything in the log that any engine reads is in the store. While nobody knows that, it waits on.
     pub(crate) fn caught_up(&self) {
         until("the store has what the log has", || {
             let figures = http::get(&format!("{}/debug", self.admin)).json();
             let streams = figures["streams"].as_array().expect("streams");
-            streams.iter().flat_map(|s| s["partitions"].as_array().expect("partitions")).all(|p| {
-                // What no engine reads has no lag.
-                p["lag_events"].as_u64().is_none_or(|lag| lag == 0)
-            })
+            // No engine reads the answers that doors remember.
+            let mut read = streams.iter().filter(|stream| stream["stream"] != "_answers");
+            read.all(|s| s["partitions"].as_array().expect("partitions").iter().all(|p| p["lag_events"] == 0))
         });
     }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use services::{Kafka, Missing, Postgres, Redis};
 
 use crate::http;
-use crate::product::{Product, folder, free_port, run_json, until, write};
+use crate::product::{Product, folder, free_port, run_json, write};
 
 /// The servers.
 pub(crate) struct Stack {
@@ -17,7 +17,8 @@ pub(crate) struct Stack {
     configuration: String,
 }
 
-fn there<S>(server: Result<S, Missing>) -> S {
+/// A server, or what to do to have it.
+pub(crate) fn there<S>(server: Result<S, Missing>) -> S {
     server.unwrap_or_else(|missing| panic!("{missing}"))
 }
 
@@ -105,17 +106,6 @@ pub(crate) fn metric(product: &Product, name: &str) -> f64 {
     values.sum()
 }
 
-/// Waits until all engines have committed what is in the log, by a process that answers questions.
-pub(crate) fn caught_up(query: &Product) {
-    until("the store has what the log has", || {
-        let figures = http::get(&format!("{}/debug", query.admin)).json();
-        let partitions = |stream: &Value| stream["partitions"].as_array().expect("partitions").clone();
-        let processed = |stream: &&Value| stream["stream"] != "_answers";
-        let streams = figures["streams"].as_array().expect("streams");
-        streams.iter().filter(processed).flat_map(partitions).all(|p| p["lag_events"] == 0)
-    });
-}
-
 /// A stored event.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
@@ -147,6 +137,11 @@ pub(crate) fn stored(query: &Product, stream: &str) -> HashMap<String, Vec<Row>>
             None => return found,
         }
     }
+}
+
+/// How many ids an emitter in this folder has written down.
+pub(crate) fn acknowledged(dir: &Path) -> usize {
+    std::fs::metadata(dir.join("acks")).map_or(0, |file| file.len() as usize / 37)
 }
 
 /// Each of these events is stored, and none is twice.
