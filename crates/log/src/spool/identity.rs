@@ -81,7 +81,7 @@ impl Origins {
             if origin_of(batch.slice(draft.headers)).is_some() {
                 continue;
             }
-            let Some(origin) = self.origin(batch, &draft, stream.dedup.is_some()) else { continue };
+            let Some(origin) = self.fresh(batch, &draft, stream.dedup.is_some()) else { continue };
             head.clear();
             put(&mut head, origin);
             head.extend_from_slice(batch.slice(draft.headers));
@@ -89,19 +89,19 @@ impl Origins {
         }
     }
 
-    /// By what a record is told whose id does not tell it: what it was given, what duplicate suppression knows it by, or a
-    /// number that no other record of any process has. An id does not tell where it may come again: in a stream without
-    /// suppression, in a replay, from another source.
+    /// By what a record is told whose id does not tell it: what it was given, or a fresh one.
     pub(crate) fn origin(&self, batch: &Batch, draft: &Draft, dedup: bool) -> Option<u128> {
-        let list = batch.slice(draft.headers);
-        if let Some(given) = origin_of(list) {
-            return Some(given);
-        }
+        origin_of(batch.slice(draft.headers)).or_else(|| self.fresh(batch, draft, dedup))
+    }
+
+    /// What duplicate suppression knows a record by that was given nothing, or a number that no other record of any process
+    /// has. An id does not tell where it may come again: in a stream without suppression, in a replay, from another source.
+    fn fresh(&self, batch: &Batch, draft: &Draft, dedup: bool) -> Option<u128> {
         if !dedup || draft.id_hash == 0 {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             return Some(self.numbers.hash(&number.to_be_bytes()));
         }
-        let tenant = headers::get(list, headers::TENANT).unwrap_or_default();
+        let tenant = headers::get(batch.slice(draft.headers), headers::TENANT).unwrap_or_default();
         let told = !draft.id.is_empty() && id_hash(self.hasher, tenant, batch.slice(draft.id)) == draft.id_hash;
         (!told).then_some(draft.id_hash)
     }

@@ -17,7 +17,15 @@ use store::{Answers, Commit, ScanFn, Snapshot, Store, StoreError, StoredPosition
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Opens the store.
-pub(super) type Open = Box<dyn Fn() -> Result<Arc<dyn Store>, StoreError> + Send>;
+pub(super) type Open = Box<dyn Fn() -> anyhow::Result<Arc<dyn Store>> + Send>;
+
+/// Why a store could not be opened, when the reason is that its database is away.
+pub(super) fn away(error: &anyhow::Error) -> Option<String> {
+    match error.downcast_ref() {
+        Some(StoreError::Unavailable(why)) => Some(why.clone()),
+        _ => None,
+    }
+}
 
 /// Answers as the store does once that is open; until then it is not available.
 pub(crate) struct Late {
@@ -47,9 +55,9 @@ impl Late {
                 clock.sleep(AGAIN);
                 let Some(place) = place.upgrade() else { return };
                 let opened = match open() {
-                    Err(StoreError::Unavailable(_)) => continue,
+                    Err(error) if away(&error).is_some() => continue,
                     Ok(store) => Ok(store),
-                    Err(error) => Err(error.to_string()),
+                    Err(error) => Err(format!("{error:#}")),
                 };
                 match &opened {
                     Ok(_) => tracing::info!("the store is there"),

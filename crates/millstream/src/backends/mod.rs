@@ -15,9 +15,9 @@ use log::kafka::{KafkaLog, KafkaSettings};
 use log::redis::{RedisLog, RedisSettings};
 use log::spool::{SpoolSettings, Spooled};
 use log::{Clock, Log, LogError, RealDisk};
+use store::Store;
 use store::postgres::{PostgresSettings, PostgresStore};
 use store::sqlite::{SqliteSettings, SqliteStore};
-use store::{Store, StoreError};
 
 pub(crate) use late::Late;
 pub(crate) use probe::{Finding, probe};
@@ -82,13 +82,14 @@ pub(crate) fn open_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> 
 /// When it is not ours, or another process has it.
 pub(crate) fn store_to_serve(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Store>> {
     let StoreBackend::Postgres { url, pool } = &settings.backends.store else { return open_store(settings) };
-    let (asked, catalog) = (postgres_settings(url, *pool), settings.catalog.clone());
-    let open = move || -> Result<Arc<dyn Store>, StoreError> {
-        Ok(Arc::new(PostgresStore::open(catalog.clone(), asked.clone())?))
-    };
+    let (url, pool, catalog) = (url.clone(), *pool, settings.catalog.clone());
+    let open = move || -> anyhow::Result<Arc<dyn Store>> { Ok(Arc::new(open_postgres(&url, pool, catalog.clone())?)) };
     match open() {
-        Err(StoreError::Unavailable(why)) => Ok(Arc::new(Late::waiting(why, Box::new(open), clock.clone())?)),
-        opened => opened.with_context(|| format!("cannot open the store {}", hidden_url(url))),
+        Err(error) => match late::away(&error) {
+            Some(why) => Ok(Arc::new(Late::waiting(why, Box::new(open), clock.clone())?)),
+            None => Err(error),
+        },
+        opened => opened,
     }
 }
 
