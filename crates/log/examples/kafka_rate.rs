@@ -63,20 +63,23 @@ fn main() {
         "{records} records of {RECORD_BYTES} bytes, {REQUEST} a request, {CONNECTIONS} requests at once, {PARTITIONS} partitions"
     );
     println!("round      log, rec/s  librdkafka, rec/s   ratio");
-    let mut ratios: Vec<f64> = (0..rounds).map(|round| measure(round, records, &log, &alone, clock.as_ref())).collect();
+    let run = clock.now();
+    let mut ratios: Vec<f64> =
+        (0..rounds).map(|round| measure(run, round, records, &log, &alone, clock.as_ref())).collect();
     ratios.sort_by(f64::total_cmp);
     println!("median {:43.3}", ratios[ratios.len() / 2]);
 }
 
 /// One round: each once, in turns first.
 fn measure(
+    run: i64,
     round: usize,
     records: usize,
     log: &KafkaLog,
     producer: &ThreadedProducer<Counter>,
     clock: &dyn Clock,
 ) -> f64 {
-    let bodies: Vec<Body> = (0..records / REQUEST).map(|n| body(round, n)).collect();
+    let bodies: Vec<Body> = (0..records / REQUEST).map(|n| body(run, round, n)).collect();
     let rate = |work: &dyn Fn()| {
         let start = clock.elapsed();
         work();
@@ -196,13 +199,13 @@ fn alone(producer: &ThreadedProducer<Counter>, clock: &dyn Clock, bodies: &[Body
     assert_eq!(producer.context().there.load(Ordering::Relaxed) - before, bodies.len() * REQUEST);
 }
 
-/// Events of one size with an id that no other has, and text that compresses as text does.
-fn body(round: usize, number: usize) -> Body {
+/// Events of one size with an id that no other of any run has, and text that compresses as text does.
+fn body(run: i64, round: usize, number: usize) -> Body {
     let mut chance = fastrand::Rng::with_seed((round * 1_000_003 + number) as u64);
     let (mut bytes, mut events) = (Vec::with_capacity(REQUEST * RECORD_BYTES), Vec::with_capacity(REQUEST));
     for i in 0..REQUEST {
         let at = bytes.len();
-        let (id, key) = (format!("{round:02}-{number:08}-{i:03}"), format!("user-{}", chance.u32(..10_000)));
+        let (id, key) = (format!("{run:x}-{round:02}-{number:08}-{i:03}"), format!("user-{}", chance.u32(..10_000)));
         let head = format!("{{\"id\":\"{id}\",\"user\":\"{key}\",\"amount\":{},\"note\":\"", chance.u32(..));
         bytes.extend_from_slice(head.as_bytes());
         while bytes.len() < at + RECORD_BYTES - 2 {

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::child::Serving;
 use super::client::Run;
 use super::collect::PATH;
+use super::events::Template;
 use super::{Figure, Setup, events, say};
 use crate::emitter::{Client, Target};
 
@@ -30,6 +31,9 @@ const LAG_BOUND: u64 = 200_000;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The engine's caches and the first sealed chunk come before the count.
 const WARM_UP: Duration = Duration::from_secs(2);
+/// How long the engine may take until it stores what is sent: on a broker that a run before has used, its dead member's
+/// partitions come after a while, and what that run left is worked off.
+const READY: Duration = Duration::from_secs(120);
 
 /// What the watcher saw: time, events committed, lag.
 struct Look {
@@ -45,6 +49,7 @@ pub(super) fn measure(setup: &Setup) -> anyhow::Result<Figure> {
     let processors = (0..setup.processors).map(|_| Serving::start(&setup.dir, "process", CONFIG));
     let _processors = processors.collect::<anyhow::Result<Vec<_>>>()?;
     let templates = events::requests(&serving.address.to_string(), PATH, 100, 600);
+    ready(&serving, &templates[0])?;
     let run = Run::new(serving.address, templates);
     let stop = Arc::new(AtomicBool::new(false));
     let watcher = {
@@ -77,16 +82,51 @@ pub(super) fn measure(setup: &Setup) -> anyhow::Result<Figure> {
     })
 }
 
+/// Asks a server, one question after the other.
+struct Asking {
+    runtime: tokio::runtime::Runtime,
+    client: Client,
+}
+
+impl Asking {
+    fn new(address: SocketAddr) -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let target = Target::parse(&format!("http://{address}")).map_err(anyhow::Error::msg)?;
+        Ok(Self { runtime, client: Client::new(target) })
+    }
+
+    fn ask(&mut self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Value> {
+        let (_, body) = self.runtime.block_on(self.client.send(method, path, "application/json", body))?;
+        serde_json::from_slice(&body).with_context(|| format!("{path} is no JSON"))
+    }
+
+    /// Events of the measured stream that are committed, and that are not yet; `None` while nobody knows.
+    fn progress(&mut self) -> anyhow::Result<Option<(u64, u64)>> {
+        Ok(stream_figures(&self.ask(Method::GET, "/debug", Bytes::new())?))
+    }
+}
+
+/// Waits until what is sent is stored, and nothing else is left to do.
+fn ready(serving: &Serving, template: &Template) -> anyhow::Result<()> {
+    let (mut doors, mut figures) = (Asking::new(serving.address)?, Asking::new(serving.admin)?);
+    let (clock, mut bytes) = (SystemClock::default(), template.bytes.clone());
+    template.stamp(&mut bytes, events::first_id(clock.now()), clock.now());
+    let body = Bytes::from(bytes).slice(template.body_at..);
+    let (began, path) = (clock.elapsed(), format!("{PATH}?ack=stored"));
+    while doors.ask(Method::POST, &path, body.clone())?["ack"] != "stored"
+        || figures.progress()?.is_none_or(|(_, lag)| lag > 0)
+    {
+        anyhow::ensure!(clock.elapsed().saturating_sub(began) < READY, "nothing is stored within {READY:?}");
+        clock.sleep(LOOK_EVERY);
+    }
+    Ok(())
+}
+
 /// Looks at the lag over and over, and holds the client while it is at its bound.
 fn watch(admin: SocketAddr, run: &Run, stop: &AtomicBool) -> anyhow::Result<Vec<Look>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let target = Target::parse(&format!("http://{admin}")).map_err(anyhow::Error::msg)?;
-    let (clock, mut client, mut looks) = (SystemClock::default(), Client::new(target), Vec::new());
+    let (clock, mut figures, mut looks) = (SystemClock::default(), Asking::new(admin)?, Vec::new());
     while !stop.load(Relaxed) {
-        let answer = client.send(Method::GET, "/debug", "application/json", Bytes::new());
-        let (_, body) = runtime.block_on(answer)?;
-        let figures: Value = serde_json::from_slice(&body).context("/debug is no JSON")?;
-        let (committed, lag) = stream_figures(&figures).context("/debug does not tell the lag")?;
+        let (committed, lag) = figures.progress()?.context("/debug does not tell the lag")?;
         // Hysteresis: released at half, so that the client does not stutter.
         let bound = if run.hold.load(Relaxed) { LAG_BOUND / 2 } else { LAG_BOUND };
         run.hold.store(lag >= bound, Relaxed);
