@@ -145,6 +145,40 @@ impl Batch {
         rest
     }
 
+    /// To each lane what is of its partitions.
+    pub(crate) fn divide(self, lanes: usize, lane: &dyn Fn(Position) -> usize) -> Vec<Self> {
+        if lanes == 1 {
+            return vec![self];
+        }
+        let mut parts: Vec<Self> =
+            (0..lanes).map(|_| Self { begun: self.begun, took: self.took, ..Self::default() }).collect();
+        let (mut blocks, mut letters) = (self.blocks.into_iter(), self.dead_letters.into_iter());
+        let (mut anomalies, mut windows) = (self.output.anomalies.into_iter(), self.output.windows.into_iter());
+        let (mut late, mut changes) = (self.output.late.into_iter(), self.letter_changes.into_iter());
+        let mut from = Ends::default();
+        for run in self.runs {
+            let (part, to) = (&mut parts[lane(run.from)], run.ends);
+            part.blocks.extend(blocks.by_ref().take(to.blocks - from.blocks));
+            part.output.anomalies.extend(anomalies.by_ref().take(to.anomalies - from.anomalies));
+            part.output.windows.extend(windows.by_ref().take(to.windows - from.windows));
+            part.output.late.extend(late.by_ref().take(to.late - from.late));
+            part.dead_letters.extend(letters.by_ref().take(to.dead_letters - from.dead_letters));
+            part.letter_changes.extend(changes.by_ref().take(to.letter_changes - from.letter_changes));
+            part.runs.push(Run { ends: part.ends(), ..run });
+            from = to;
+        }
+        for (snapshot, state) in self.snapshots.into_iter().zip(self.states) {
+            let part = &mut parts[lane(state.0)];
+            part.snapshots.push(snapshot);
+            part.states.push(state);
+        }
+        // They are told with the first part: one figure for a stream.
+        if let Some(first) = parts.iter_mut().find(|part| !part.is_empty()) {
+            first.clocks = self.clocks;
+        }
+        parts
+    }
+
     fn ends(&self) -> Ends {
         Ends {
             blocks: self.blocks.len(),

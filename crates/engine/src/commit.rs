@@ -1,11 +1,11 @@
-//! The second thread: commits batches, waits while the store is away, tells the log and the figures.
+//! The second thread, one for each lane: commits batches, waits while the store is away, tells the log and the figures.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use event::{Block, Catalog, LateEvents, Position, StreamId, WindowId};
+use event::{Block, Catalog, LateEvents, Position, WindowId};
 use log::{Clock, Log};
 use store::{Commit, Store, StoreError};
 
@@ -33,42 +33,40 @@ pub(crate) struct Committer {
     state_consumer: String,
     pub(crate) shared: Arc<Shared>,
     stats: Arc<EngineStats>,
-    meters: Meters,
-    housekeeping: Housekeeping,
+    meters: Arc<Meters>,
+    lane: usize,
+    /// What one lane does for all.
+    housekeeping: Option<Housekeeping>,
     batches: Receiver<Batch>,
     pub(crate) outage: Outage,
-    /// By partition that was set back: the epoch from which on what it makes is worth something.
-    pub(crate) epochs: HashMap<(StreamId, u32), u64>,
     /// Records in a row that the store refused.
     pub(crate) refused: u64,
 }
 
 impl Committer {
     pub(crate) fn new(
-        parts: Parts,
-        shared: Arc<Shared>,
-        stats: Arc<EngineStats>,
-        meters: Meters,
-        housekeeping: Housekeeping,
-        batches: Receiver<Batch>,
+        parts: &Parts,
+        (lane, batches): (usize, Receiver<Batch>),
+        outage: Outage,
+        meters: Arc<Meters>,
+        housekeeping: Option<Housekeeping>,
     ) -> Self {
-        let settings = parts.settings;
         Self {
-            outage: Outage::new(settings.store_breaker, parts.clock.clone(), shared.clone(), stats.clone()),
-            state_consumer: state_consumer(&settings.consumer),
-            consumer: settings.consumer,
+            shared: outage.shared.clone(),
+            stats: outage.stats.clone(),
+            outage,
+            state_consumer: state_consumer(&parts.settings.consumer),
+            consumer: parts.settings.consumer.clone(),
             owner: parts.owner,
-            catalog: parts.catalog,
-            log: parts.log,
-            store: parts.store,
-            clock: parts.clock,
-            alerts: parts.alerts,
-            shared,
-            stats,
+            catalog: parts.catalog.clone(),
+            log: parts.log.clone(),
+            store: parts.store.clone(),
+            clock: parts.clock.clone(),
+            alerts: parts.alerts.clone(),
             meters,
+            lane,
             housekeeping,
             batches,
-            epochs: HashMap::new(),
             refused: 0,
         }
     }
@@ -79,18 +77,20 @@ impl Committer {
             match self.batches.recv_timeout(IDLE) {
                 Ok(batch) => {
                     self.settle(batch)?;
-                    self.shared.batch_done();
+                    self.shared.batch_done(self.lane);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
-            self.housekeeping.run(&self.stats, &self.meters);
+            if let Some(housekeeping) = &mut self.housekeeping {
+                housekeeping.run(&self.stats, &self.meters);
+            }
         }
     }
 
     /// One batch: into the store as it is, or as much of it as the store takes.
     fn settle(&mut self, batch: Batch) -> Result<(), EngineError> {
-        let batch = batch.without(&|at, epoch| self.is_stale(at, epoch));
+        let batch = batch.without(&|at, epoch| self.shared.is_stale(at, epoch));
         if batch.is_empty() {
             return Ok(());
         }
@@ -98,11 +98,6 @@ impl Committer {
             None => Ok(()),
             Some(cause) => self.take_apart(&batch, &cause),
         }
-    }
-
-    /// Whether something was made before its partition was set back.
-    pub(crate) fn is_stale(&self, at: Position, epoch: u64) -> bool {
-        self.epochs.get(&(at.stream, at.partition)).is_some_and(|since| epoch < *since)
     }
 
     /// One transaction, tried until the store is there; then everybody who waits for it is told. Gives why the store will

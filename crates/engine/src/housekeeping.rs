@@ -15,7 +15,7 @@ use crate::{EngineStats, Parts};
 /// How often lag is measured.
 const LAG_EVERY: Duration = Duration::from_secs(1);
 
-/// What is done beside the commits, in the thread that commits: nothing of it may run while a commit does.
+/// What is done beside the commits, by the first of the threads that commit.
 pub(crate) struct Housekeeping {
     log: Arc<dyn Log>,
     store: Arc<dyn Store>,

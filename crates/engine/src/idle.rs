@@ -60,7 +60,8 @@ impl Processor {
         batch.take(found);
         batch.end_run(track.position(i, next), next, track.partitions[i].epoch, 0);
         self.add_snapshot(batch, stream, i);
-        self.tracks[stream].partitions[i].advanced = self.sent + 1;
+        let id = self.tracks[stream].id;
+        self.tracks[stream].partitions[i].advanced = self.lanes.next(id, i as u32);
     }
 }
 

@@ -1,8 +1,8 @@
 //! The loop from log to store, and what guards it.
 //!
-//! Two plain threads joined by a bounded channel. One reads the log and runs the rules; the other commits rows,
-//! findings, rule state and positions in one store transaction, so that after any crash the store equals what a fresh
-//! run over the log gives. Nothing happens per event but the rules and the row itself.
+//! Plain threads joined by bounded channels. One reads the log and runs the rules; the others, one or two as the store likes
+//! it, commit rows, findings, rule state and positions of their partitions in one store transaction, so that after any crash
+//! the store equals what a fresh run over the log gives. Nothing happens per event but the rules and the row itself.
 //!
 //! On start the positions come from the store, each partition's rule state from its snapshot, and the log is re-run
 //! from there to the committed position with outputs off.
@@ -22,6 +22,7 @@ mod commit;
 mod error;
 mod housekeeping;
 mod idle;
+mod lanes;
 pub mod letters;
 mod mend;
 mod meters;

@@ -29,9 +29,7 @@ impl Processor {
     /// # Errors
     /// When the log or the store cannot be read, for another reason than that it is away, or the engine is to stop.
     pub(crate) fn mend(&mut self) -> Result<bool, EngineError> {
-        // What was handed over by the clock is in no log: only the state that was sent with it knows of it.
-        let broken = self.tracks.iter().flat_map(|track| &track.partitions).filter(|partition| partition.broken);
-        if !self.shared.settled(broken.map(|partition| partition.advanced).max().unwrap_or(0)) {
+        if !self.handed_over() {
             return Ok(false);
         }
         for setback in self.shared.take_setbacks() {
@@ -45,6 +43,13 @@ impl Processor {
             }
         }
         Ok(self.send(batch))
+    }
+
+    /// Waits until what broken partitions handed over by the clock is settled: that is in no log, only the state that was sent
+    /// with it knows of it. `false` when a committer ended.
+    fn handed_over(&self) -> bool {
+        let mut broken = self.tracks.iter().flat_map(|track| &track.partitions).filter(|partition| partition.broken);
+        broken.all(|partition| self.lanes.settled(partition.advanced))
     }
 
     fn set_back(&mut self, setback: &Setback) {

@@ -1,7 +1,7 @@
 //! Patience with a store that is away: delays that grow, and a breaker that leaves it alone for a while. What waits is in
-//! memory, two batches at the most; the log takes more meanwhile.
+//! memory, two batches of a lane at the most; the log takes more meanwhile.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use breaker::{Breaker, BreakerSettings, BreakerState, Notice, Retry};
@@ -16,11 +16,13 @@ const RETRY: Retry = Retry { base_ms: 10, max_ms: 1_000, attempts: u32::MAX };
 /// How long a wait sleeps before it looks whether the engine is told to stop.
 const SLICE: Duration = Duration::from_millis(20);
 
+/// One committer's; the breaker is that of all.
+#[derive(Clone)]
 pub(crate) struct Outage {
     clock: Arc<dyn Clock>,
-    shared: Arc<Shared>,
-    stats: Arc<EngineStats>,
-    breaker: Breaker,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) stats: Arc<EngineStats>,
+    breaker: Arc<Mutex<Breaker>>,
     failures: u32,
     state: Gauge,
     retries: Counter,
@@ -37,7 +39,7 @@ impl Outage {
             clock,
             shared,
             stats,
-            breaker: Breaker::new(settings),
+            breaker: Arc::new(Mutex::new(Breaker::new(settings))),
             failures: 0,
             state: gauge!("millstream_breaker_state", "target" => "store"),
             retries: counter!("millstream_retries_total", "target" => "store"),
@@ -48,11 +50,12 @@ impl Outage {
 
     /// The store did what was asked.
     pub(crate) fn over(&mut self) {
-        if self.failures == 0 && self.breaker.state(self.now_ms()) == BreakerState::Closed {
+        if self.failures == 0 && self.breaker().state(self.now_ms()) == BreakerState::Closed {
             return;
         }
         self.failures = 0;
-        if let Some(Notice::Recovered(ms)) = self.breaker.succeeded(self.now_ms()) {
+        let notice = self.breaker().succeeded(self.now_ms());
+        if let Some(Notice::Recovered(ms)) = notice {
             tracing::info!(outage_ms = ms, "the store is back");
         }
         self.tell();
@@ -65,14 +68,15 @@ impl Outage {
     pub(crate) fn wait(&mut self, cause: &str) -> Result<(), EngineError> {
         self.failures = self.failures.saturating_add(1);
         let now = self.now_ms();
-        match self.breaker.failed(now) {
+        let notice = self.breaker().failed(now);
+        match notice {
             Some(Notice::Opened) => {
                 tracing::warn!(cause, "the store is not available; it is tried again from time to time until it is");
             }
             _ => tracing::debug!(cause, failures = self.failures, "the store did not take a commit; it is tried again"),
         }
         self.tell();
-        let delay = RETRY.backoff_ms(self.failures, self.chance()).max(self.breaker.wait_ms(now));
+        let delay = RETRY.backoff_ms(self.failures, self.chance()).max(self.breaker().wait_ms(now));
         let until = self.clock.elapsed() + Duration::from_millis(delay);
         loop {
             if self.shared.stopping() {
@@ -96,9 +100,13 @@ impl Outage {
     }
 
     fn tell(&self) {
-        let state = self.breaker.state(self.now_ms());
+        let state = self.breaker().state(self.now_ms());
         self.state.set(state.as_gauge());
         self.stats.note_breaker(state);
+    }
+
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now_ms(&self) -> u64 {

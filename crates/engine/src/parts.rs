@@ -58,6 +58,9 @@ pub struct Settings {
     pub consumer: String,
     /// Bytes of records that one batch takes, about: one store transaction.
     pub batch_bytes: usize,
+    /// Store transactions at the same time, each with the batches of partitions of its own: more than one is of use where the
+    /// store works on one while another waits for its disk.
+    pub lanes: usize,
     /// How often rule states are written down, in milliseconds; a restart re-runs about that much of the log.
     /// Less often where that would take more than 5 % of the time.
     pub snapshot_every_ms: Millis,
@@ -77,6 +80,7 @@ impl Default for Settings {
         Self {
             consumer: "engine".to_owned(),
             batch_bytes: limits::PIPELINE_BATCH_BYTES,
+            lanes: 1,
             snapshot_every_ms: 30_000,
             snapshot_every_records: 10_000_000,
             idle_after_ms: 30_000,

@@ -1,7 +1,7 @@
 //! The first thread: reads the log, runs the rules, builds batches.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
 use event::{Block, StreamId};
@@ -11,6 +11,7 @@ use store::{Snapshot, Store, StoredPosition};
 
 use crate::away::Away;
 use crate::batch::Batch;
+use crate::lanes::Lanes;
 use crate::shared::Shared;
 use crate::skips::Skips;
 use crate::track::{PartitionTrack, StreamTrack};
@@ -37,9 +38,7 @@ pub(crate) struct Processor {
     /// The stream whose turn it is to be read first.
     turn: usize,
     commands: Receiver<Command>,
-    batches: SyncSender<Batch>,
-    /// Batches sent so far.
-    pub(crate) sent: u64,
+    pub(crate) lanes: Lanes,
     snapshot_at: Duration,
     /// How long writing the last snapshots down took here.
     snapshot_cost: Duration,
@@ -57,7 +56,7 @@ impl Processor {
         skips: Skips,
         shared: Arc<Shared>,
         commands: Receiver<Command>,
-        batches: SyncSender<Batch>,
+        lanes: Lanes,
     ) -> Result<Self, EngineError> {
         Ok(Self {
             away: Away::default(),
@@ -72,8 +71,7 @@ impl Processor {
             shared,
             turn: 0,
             commands,
-            batches,
-            sent: 0,
+            lanes,
             snapshot_at: parts.clock.elapsed(),
             snapshot_cost: Duration::ZERO,
             idle_at: parts.clock.elapsed(),
@@ -93,12 +91,12 @@ impl Processor {
                 Ok(Command::Drain) => targets = Some(self.ends()),
                 Err(TryRecvError::Empty) => {}
             }
-            if self.is_broken() && !self.mend()? {
-                return Ok(()); // the other thread ended and said why
+            if self.shared.is_closed() || (self.is_broken() && !self.mend()?) {
+                return Ok(()); // another thread ended and said why
             }
             if targets.as_ref().is_some_and(|targets| self.reached(targets)) {
                 // What is under way may still be refused.
-                if !self.shared.settled(self.sent) {
+                if !self.lanes.all_settled() {
                     return Ok(());
                 }
                 if !self.is_broken() {
@@ -143,11 +141,7 @@ impl Processor {
 
     /// Hands a batch over; `false` when nobody takes it.
     pub(crate) fn send(&mut self, batch: Batch) -> bool {
-        if batch.is_empty() {
-            return true;
-        }
-        self.sent += 1;
-        self.batches.send(batch).is_ok()
+        batch.is_empty() || self.lanes.send(batch)
     }
 
     /// Reads up to a batch of records from all streams, another one first every time, and runs their rules. A log that is

@@ -1,11 +1,12 @@
 //! What the engine's threads and its handle share.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use event::Position;
+use event::{Position, StreamId};
 
 use crate::EngineError;
 use crate::poison::Why;
@@ -22,14 +23,16 @@ pub(crate) struct Shared {
     snapshot_cost_us: AtomicU64,
 }
 
-/// How far the committer has come.
+/// How far the committers have come.
 #[derive(Debug, Default)]
 struct Progress {
-    /// Batches that it is done with, whatever came of them.
-    batches: u64,
-    /// It takes no more.
+    /// Batches that it is done with, whatever came of them, by lane.
+    batches: Vec<u64>,
+    /// One of them takes no more.
     closed: bool,
     setbacks: Vec<Setback>,
+    /// By partition that was set back: the epoch from which on what it makes is worth something, in whatever lane it goes.
+    epochs: HashMap<(StreamId, u32), u64>,
 }
 
 /// A partition must be processed again from its committed position: the store refused something of it.
@@ -71,29 +74,44 @@ impl Shared {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The committer is done with a batch.
-    pub(crate) fn batch_done(&self) {
-        self.progress().batches += 1;
+    /// A lane's committer is done with a batch.
+    pub(crate) fn batch_done(&self, lane: usize) {
+        let mut progress = self.progress();
+        let lanes = progress.batches.len().max(lane + 1);
+        progress.batches.resize(lanes, 0);
+        progress.batches[lane] += 1;
         self.moved.notify_all();
     }
 
-    /// The committer takes no more.
+    /// A committer takes no more.
     pub(crate) fn close(&self) {
         self.progress().closed = true;
         self.moved.notify_all();
     }
 
-    /// Waits until the committer is done with so many batches; `false` when it takes no more.
-    pub(crate) fn settled(&self, batches: u64) -> bool {
+    /// Whether a committer takes no more: then all is over.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.progress().closed
+    }
+
+    /// Waits until a lane's committer is done with so many batches; `false` when one takes no more.
+    pub(crate) fn settled(&self, lane: usize, batches: u64) -> bool {
         let mut progress = self.progress();
-        while progress.batches < batches && !progress.closed {
+        while progress.batches.get(lane).copied().unwrap_or(0) < batches && !progress.closed {
             progress = self.moved.wait(progress).unwrap_or_else(PoisonError::into_inner);
         }
         !progress.closed
     }
 
     pub(crate) fn set_back(&self, setback: Setback) {
-        self.progress().setbacks.push(setback);
+        let mut progress = self.progress();
+        progress.epochs.insert((setback.at.stream, setback.at.partition), setback.epoch);
+        progress.setbacks.push(setback);
+    }
+
+    /// Whether something was made before its partition was set back.
+    pub(crate) fn is_stale(&self, at: Position, epoch: u64) -> bool {
+        self.progress().epochs.get(&(at.stream, at.partition)).is_some_and(|since| epoch < *since)
     }
 
     pub(crate) fn is_set_back(&self) -> bool {

@@ -40,7 +40,7 @@ impl Committer {
         // With snapshots it was another transaction.
         let mut waiting = if batch.snapshots.is_empty() { parts(&all) } else { vec![all] };
         while let Some(mut part) = waiting.pop() {
-            part.retain(|i| !self.is_stale(batch.runs[*i].from, batch.runs[*i].epoch));
+            part.retain(|i| !self.shared.is_stale(batch.runs[*i].from, batch.runs[*i].epoch));
             if part.is_empty() {
                 continue;
             }
@@ -125,7 +125,6 @@ impl Committer {
     /// The partition of a run goes on from this offset, which is committed.
     fn set_back(&mut self, run: &Run, next: u64, then: Then) {
         let epoch = run.epoch + 1;
-        self.epochs.insert((run.from.stream, run.from.partition), epoch);
         self.shared.set_back(Setback { at: Position { offset: next, ..run.from }, epoch, then });
     }
 }

@@ -6,13 +6,15 @@ use std::thread::JoinHandle;
 
 use crate::commit::Committer;
 use crate::housekeeping::Housekeeping;
+use crate::lanes::Lanes;
 use crate::meters::Meters;
+use crate::outage::Outage;
 use crate::processor::Processor;
 use crate::shared::Shared;
 use crate::{Command, EngineError, EngineStats, Parts, recover};
 
-/// Finished batches that wait for the commit: with the one being built and the one being committed, processing is at
-/// most two batches ahead.
+/// Finished batches of a lane that wait for the commit: with the one being built and the one being committed, processing is
+/// at most two batches ahead.
 const BATCHES_WAITING: usize = 1;
 
 /// How much the engine's threads give way when processors are short: a sender waits for the doors and the log, nobody
@@ -27,11 +29,11 @@ pub struct Engine {
     shared: Arc<Shared>,
     stats: Arc<EngineStats>,
     processor: JoinHandle<Result<(), EngineError>>,
-    committer: JoinHandle<Result<(), EngineError>>,
+    committers: Vec<JoinHandle<Result<(), EngineError>>>,
 }
 
 impl Engine {
-    /// Restores the rule states, which may re-run some of the log, and starts the two threads.
+    /// Restores the rule states, which may re-run some of the log, and starts the threads.
     ///
     /// # Errors
     /// When log or store cannot be read, or the system gives no thread.
@@ -39,24 +41,26 @@ impl Engine {
         let (tracks, skips) = recover::recover(&mut parts)?;
         let shared = Arc::new(Shared::default());
         let stats = Arc::new(EngineStats::new(parts.log.clone(), &tracks));
-        let meters = Meters::new(&parts.settings.consumer, &tracks);
-        let housekeeping = Housekeeping::new(&parts, &tracks);
+        let meters = Arc::new(Meters::new(&parts.settings.consumer, &tracks));
+        let mut housekeeping = Some(Housekeeping::new(&parts, &tracks));
+        let outage = Outage::new(parts.settings.store_breaker, parts.clock.clone(), shared.clone(), stats.clone());
         let (commands, inbox) = channel();
-        let (batches, finished) = sync_channel(BATCHES_WAITING);
-        let processor = Processor::new(&parts, tracks, skips, shared.clone(), inbox, batches)?;
-        let committer = Committer::new(parts, shared.clone(), stats.clone(), meters, housekeeping, finished);
-        let closing = shared.clone();
-        Ok(Self {
-            commands,
-            processor: spawn("process", shared.clone(), move || processor.run())?,
-            committer: spawn("commit", shared.clone(), move || {
+        let (batches, finished): (Vec<_>, Vec<_>) =
+            (0..parts.settings.lanes.max(1)).map(|_| sync_channel(BATCHES_WAITING)).unzip();
+        let processor =
+            Processor::new(&parts, tracks, skips, shared.clone(), inbox, Lanes::new(batches, shared.clone()))?;
+        let commit = |lane| {
+            let committer = Committer::new(&parts, lane, outage.clone(), meters.clone(), housekeeping.take());
+            let closing = shared.clone();
+            spawn("commit", shared.clone(), move || {
                 // However it ends: nobody waits for it any more.
                 let _closing = Closing(closing);
                 committer.run()
-            })?,
-            shared,
-            stats,
-        })
+            })
+        };
+        let committers = finished.into_iter().enumerate().map(commit).collect::<Result<_, _>>()?;
+        let processor = spawn("process", shared.clone(), move || processor.run())?;
+        Ok(Self { commands, processor, committers, shared, stats })
     }
 
     /// Its figures, live.
@@ -79,7 +83,7 @@ impl Engine {
 
     /// Whether it has ended, after [`Command::Drain`], [`Command::Stop`] or a failure.
     pub fn finished(&self) -> bool {
-        self.processor.is_finished() && self.committer.is_finished()
+        self.processor.is_finished() && self.committers.iter().all(JoinHandle::is_finished)
     }
 
     /// Finishes the batch in hand, writes the rule states down and ends.
@@ -101,8 +105,8 @@ impl Engine {
             let lost = || EngineError::Panicked { thread: "engine", message: "lost".to_owned() };
             thread.join().unwrap_or_else(|_| Err(lost()))
         };
-        let (committed, processed) = (ended(self.committer), ended(self.processor));
-        processed.and(committed)
+        let committed: Vec<_> = self.committers.into_iter().map(ended).collect();
+        ended(self.processor).and(committed.into_iter().collect())
     }
 }
 

@@ -6,6 +6,8 @@ use event::{Millis, Position, StreamId};
 use process::{Program, State};
 use store::Move;
 
+use crate::lanes::Ticket;
+
 /// One stream.
 #[derive(Debug)]
 pub(crate) struct StreamTrack {
@@ -36,8 +38,8 @@ pub(crate) struct PartitionTrack {
     pub(crate) epoch: u64,
     /// A rule panicked, or it was set back: the state is of no use until it is made anew.
     pub(crate) broken: bool,
-    /// The number of the batch with what it handed over last because it was idle. Only the state in that batch knows of it.
-    pub(crate) advanced: u64,
+    /// The batch with what it handed over last because it was idle. Only the state in that batch knows of it.
+    pub(crate) advanced: Ticket,
     /// Up to here every record is a run of its own.
     pub(crate) one_by_one: u64,
     /// When it had a record for the last time, by the clock; when the engine began, at first.

@@ -183,7 +183,8 @@ impl House {
         let in_force = Arc::new(InForce::new(catalog.clone(), &settings.rules, &settings.windows));
         let alerting = Arc::new(Alerting::new(settings.alerts.clone()));
         let (rows, alerts) = (store.clone().unwrap_or_else(|| Arc::new(Late::never())), alerting.alerts());
-        let processing = Processing::new(catalog.clone(), log.clone(), rows, clock.clone(), alerts);
+        let processing =
+            Processing::new(catalog.clone(), log.clone(), rows, clock.clone(), alerts, settings.backends.store.lanes());
         if roles.process {
             processing.start(Specs { rules: settings.rules.clone(), windows: settings.windows.clone() })?;
         }

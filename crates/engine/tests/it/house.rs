@@ -196,7 +196,7 @@ fn open_log(path: &Path, catalog: &Arc<Catalog>, clock: &ManualClock, settings: 
 }
 
 pub(crate) fn small_batches() -> Settings {
-    Settings { batch_bytes: 2_000, snapshot_every_records: 40, ..Settings::default() }
+    Settings { batch_bytes: 2_000, snapshot_every_records: 40, lanes: 2, ..Settings::default() }
 }
 
 pub(crate) fn rule(name: &str, when: &str, kind: RuleKind, cooldown_ms: Millis) -> RuleSpec {

@@ -17,6 +17,8 @@ const SPOOL_AGE_MS: Millis = 86_400_000;
 const REDIS_LEN: u64 = 50_000;
 const REDIS_RETENTION_MS: Millis = 3 * 86_400_000;
 const POOL: u32 = 10;
+/// Transactions under way on PostgreSQL.
+const LANES: u32 = 2;
 /// The topics of the internal streams: dead letters, and kept answers.
 const DLQ_TOPIC: &str = "events-dlq";
 const ANSWERS_TOPIC: &str = "millstream-answers";
@@ -52,6 +54,17 @@ pub(crate) enum StoreBackend {
         /// Connections at the most.
         pool: u32,
     },
+}
+
+impl StoreBackend {
+    /// How many transactions the engine of a process has under way at the same time: PostgreSQL works on one while another
+    /// waits for its disk. A connection is left for questions.
+    pub(crate) fn lanes(&self) -> usize {
+        match self {
+            Self::Postgres { pool, .. } if *pool > LANES => LANES as usize,
+            _ => 1,
+        }
+    }
 }
 
 /// What keeps live values.

@@ -38,6 +38,8 @@ pub(crate) struct Processing {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     alerts: Alerts,
+    /// See [`engine::Settings::lanes`].
+    lanes: usize,
     state: Mutex<State>,
     /// Something of the state is other than it was.
     changed: Condvar,
@@ -88,6 +90,7 @@ impl Processing {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         alerts: Alerts,
+        lanes: usize,
     ) -> Arc<Self> {
         Arc::new(Self {
             catalog,
@@ -95,6 +98,7 @@ impl Processing {
             store,
             clock,
             alerts,
+            lanes,
             state: Mutex::default(),
             changed: Condvar::new(),
             away: Mutex::default(),
@@ -334,7 +338,11 @@ impl Processing {
                 store: self.store.clone(),
                 clock: self.clock.clone(),
                 programs,
-                settings: engine::Settings { consumer: CONSUMER.to_owned(), ..engine::Settings::default() },
+                settings: engine::Settings {
+                    consumer: CONSUMER.to_owned(),
+                    lanes: self.lanes,
+                    ..engine::Settings::default()
+                },
                 alerts: self.alerts.clone(),
                 owned: Some(owned.into_iter().collect()),
                 owner: self.token(),

@@ -61,7 +61,7 @@ pub(super) async fn run(definitions: Definitions, sent: Vec<Sent>) -> anyhow::Re
     let programs = specs.programs(&catalog)?;
     let horizon = horizon(&specs);
     let alerts = Arc::new(|_: &[event::Anomaly]| Vec::new());
-    let processing = Processing::new(catalog.clone(), log.clone(), store.clone(), port.clone(), alerts);
+    let processing = Processing::new(catalog.clone(), log.clone(), store.clone(), port.clone(), alerts, 1);
     processing.start(specs)?;
     let door = collect::router(Intake::new(catalog.clone(), log.clone(), port, CONSUMER));
 

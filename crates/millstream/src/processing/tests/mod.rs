@@ -49,7 +49,7 @@ impl House {
         let log = Grouped::over(self.disk.clone());
         let (catalog, store, clock) = (self.catalog().clone(), self.store.clone(), self.clock.clone());
         let alerts = Arc::new(|_: &[event::Anomaly]| Vec::new());
-        let processing = Processing::new(catalog, log.clone(), store, clock, alerts);
+        let processing = Processing::new(catalog, log.clone(), store, clock, alerts, 2);
         let specs = Specs { rules: self.settings.rules.clone(), windows: self.settings.windows.clone() };
         processing.start(specs).unwrap();
         (processing, log)
