@@ -23,7 +23,8 @@ mod telemetry;
 mod together;
 mod wiring;
 
-/// mimalloc: batches of bytes come and go on many threads, which the system's allocator is slow at.
+/// mimalloc: batches of bytes come and go on many threads, which the system's allocator is slow at. On Linux it is that of the
+/// C libraries in the binary, too (its feature `override`): librdkafka makes its messages with it.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
