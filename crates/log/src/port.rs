@@ -129,6 +129,16 @@ pub trait Log: Send + Sync + 'static {
     /// the disk refused the bytes (nothing was taken), or as above. Retrying is safe for events with an id.
     fn append(&self, request: Append) -> Result<Pending, LogError>;
 
+    /// Appends what a pipeline found, each record with an id, for one caller at a time: when it is asked again, by this
+    /// process or another, with records of the batch before, those are not there twice. Where the log has transactions, who
+    /// reads sees all of the batch or nothing. No places are told.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    fn publish(&self, batch: Batch) -> Result<Pending, LogError> {
+        self.append(Append { batches: vec![batch], lane: 0, ack: Ack::Durable })
+    }
+
     /// A reader of the given partitions of one stream, each from its offset on, in the order of the log. An offset
     /// before the oldest is moved up to it.
     ///

@@ -137,6 +137,12 @@ impl ClientContext for Voice {
 
 impl rdkafka::consumer::ConsumerContext for Voice {}
 
+impl rdkafka::producer::ProducerContext for Voice {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &rdkafka::producer::DeliveryResult<'_>, (): ()) {}
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

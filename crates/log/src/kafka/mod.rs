@@ -18,6 +18,7 @@ mod lookback;
 mod positions;
 mod probe;
 mod producer;
+mod publish;
 mod search;
 mod settings;
 mod shared;
@@ -42,6 +43,7 @@ pub use settings::{Acks, Compression, Describe, Described, KafkaSettings, Sasl, 
 
 use crate::queue::Request;
 use crate::{Append, Clock, Cursor, Extent, IdHasher, Log, LogError, LogStatus, Membership, Owner, Pending};
+use publish::Publishing;
 use shared::Shared;
 
 /// How long opening waits for the cluster. Without one the log is open all the same, and away.
@@ -50,6 +52,7 @@ const OPEN: Duration = Duration::from_secs(8);
 /// A durable log on Apache Kafka.
 pub struct KafkaLog {
     shared: Arc<Shared>,
+    publishing: Publishing,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -62,7 +65,7 @@ impl KafkaLog {
     /// the cluster does not let us, or the settings are none.
     pub fn open(catalog: Arc<Catalog>, settings: KafkaSettings, clock: Arc<dyn Clock>) -> Result<Self, LogError> {
         let shared = Arc::new(Shared::new(catalog, settings, clock));
-        let log = Self { shared: shared.clone(), threads: Mutex::new(Vec::new()) };
+        let log = Self { shared: shared.clone(), publishing: Publishing::default(), threads: Mutex::new(Vec::new()) };
         let writer = writer::Writer::new(shared.clone());
         let keeper = keeper::Keeper::new(shared.clone());
         log.start("kafka-writer", || writer.run())?;
@@ -111,6 +114,12 @@ impl Log for KafkaLog {
         let weight: usize = append.batches.iter().map(Batch::weight).sum();
         self.shared.queue.push(Request { append, weight, since, reply })?;
         Ok(Pending(answer))
+    }
+
+    fn publish(&self, batch: Batch) -> Result<Pending, LogError> {
+        self.usable()?;
+        let shared = self.shared.clone();
+        self.publishing.put(batch, |inbox| self.start("kafka-publish", move || publish::run(&shared, &inbox)))
     }
 
     fn read(&self, stream: StreamId, from: &[(u32, u64)]) -> Result<Box<dyn Cursor>, LogError> {
@@ -201,6 +210,7 @@ impl Log for KafkaLog {
     fn close(&self) {
         self.shared.closed.store(true, Ordering::Release);
         self.shared.queue.close();
+        self.publishing.close();
         for thread in self.threads.lock().drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the log on Kafka panicked");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use event::{Batch, Draft, Millis};
 use metrics::Histogram;
 use parking_lot::RwLock;
 use rdkafka::client::ClientContext;
@@ -13,8 +14,10 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, Prod
 
 use super::client::{self, Voice};
 use super::flight::{Flight, Sent};
+use super::headers::{Parts, write};
 use super::shared::Shared;
 use crate::LogError;
+use crate::spool::Origins;
 
 /// How long the writer waits before it offers a record again to a producer that is full.
 const FULL: Duration = Duration::from_millis(5);
@@ -37,6 +40,30 @@ pub(super) struct Outgoing<'a> {
     pub(super) key: &'a [u8],
     pub(super) data: &'a [u8],
     pub(super) headers: OwnedHeaders,
+}
+
+impl<'a> Outgoing<'a> {
+    /// A draft as a record of a topic, with all that tells it apart.
+    pub(super) fn of(
+        origins: &Origins,
+        topic: &'a str,
+        dedup: bool,
+        batch: &'a Batch,
+        draft: &Draft,
+        now: Millis,
+    ) -> Self {
+        let own = batch.slice(draft.headers);
+        let origin = origins.origin(batch, draft, dedup);
+        let parts = Parts { id: batch.slice(draft.id), kind: batch.slice(draft.kind), time: draft.time, origin };
+        Self {
+            topic,
+            partition: draft.partition,
+            timestamp: batch.taken_at.unwrap_or(now),
+            key: batch.slice(draft.key),
+            data: batch.slice(draft.data),
+            headers: write(&parts, own),
+        }
+    }
 }
 
 /// One producer, and what it has under way.

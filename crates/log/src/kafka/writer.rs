@@ -6,12 +6,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use event::{Batch, Draft, Millis, StreamId};
+use event::{Batch, Millis, StreamId};
 use metrics::{Counter, Histogram};
 
 use super::client;
 use super::flight::{Sent, Told};
-use super::headers::{Parts, write};
 use super::producer::{Line, Outgoing, Part};
 use super::shared::Shared;
 use crate::queue::Request;
@@ -101,7 +100,7 @@ impl Writer {
             let mut skipped = skipped[at].iter().peekable();
             for (i, draft) in batch.drafts.iter().enumerate() {
                 if skipped.next_if_eq(&&(i as u32)).is_none() {
-                    line.send(self.outgoing(topic, dedup, batch, draft, now), &part);
+                    line.send(Outgoing::of(&self.origins, topic, dedup, batch, draft, now), &part);
                 }
             }
         }
@@ -128,27 +127,6 @@ impl Writer {
             }
         }
         placed
-    }
-
-    fn outgoing<'a>(
-        &mut self,
-        topic: &'a str,
-        dedup: bool,
-        batch: &'a Batch,
-        draft: &Draft,
-        now: Millis,
-    ) -> Outgoing<'a> {
-        let own = batch.slice(draft.headers);
-        let origin = self.origins.origin(batch, draft, dedup);
-        let parts = Parts { id: batch.slice(draft.id), kind: batch.slice(draft.kind), time: draft.time, origin };
-        Outgoing {
-            topic,
-            partition: draft.partition,
-            timestamp: batch.taken_at.unwrap_or(now),
-            key: batch.slice(draft.key),
-            data: batch.slice(draft.data),
-            headers: write(&parts, own),
-        }
     }
 
     /// Told before any record of the request is sent: a request is taken as a whole or not.
@@ -181,7 +159,7 @@ fn refuse(request: Request, error: &LogError) {
 mod tests {
     use std::time::Duration;
 
-    use event::{Ack, Catalog, Dedup, Retention, Span, Stream};
+    use event::{Ack, Catalog, Dedup, Draft, Retention, Span, Stream};
     use tokio::sync::oneshot;
 
     use super::super::KafkaSettings;
@@ -251,17 +229,17 @@ mod tests {
     #[test]
     fn a_line_that_was_given_up_takes_no_more_records_of_a_request() {
         let shared = shared();
-        let mut writer = Writer::new(shared.clone());
+        let writer = Writer::new(shared.clone());
         let line = Line::new(shared).unwrap();
         let batch = batch(1);
         let told = Told { reply: None, placed: vec![], failure: None, ids: vec![] };
         let sent = Arc::new(Sent::new(2, Duration::ZERO, 2, told));
         assert!(line.flight().enter(&sent, 0));
         let part = Arc::new(Part { sent: sent.clone(), batch: 0 });
-        line.send(writer.outgoing("things", true, &batch, &batch.drafts[0], 1_000), &part);
+        line.send(Outgoing::of(&writer.origins, "things", true, &batch, &batch.drafts[0], 1_000), &part);
         line.break_off("test");
         assert!(!sent.reported(), "the first record was taken and has no report yet: two are left");
-        line.send(writer.outgoing("things", true, &batch, &batch.drafts[0], 1_000), &part);
+        line.send(Outgoing::of(&writer.origins, "things", true, &batch, &batch.drafts[0], 1_000), &part);
         assert!(sent.reported(), "the second one was reported at once");
     }
 }

@@ -42,7 +42,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use event::{Catalog, Millis, Position, StreamId};
+use event::{Batch, Catalog, Millis, Position, StreamId};
 use parking_lot::Mutex;
 
 use crate::{
@@ -104,6 +104,11 @@ fn ends(inner: &dyn Log, catalog: &Catalog) -> floors::Offsets {
 impl Log for Spooled {
     fn append(&self, request: Append) -> Result<Pending, LogError> {
         self.core.append(request)
+    }
+
+    fn publish(&self, batch: Batch) -> Result<Pending, LogError> {
+        // Not into the spool: who publishes keeps it and asks again.
+        self.core.inner.publish(batch)
     }
 
     fn read(&self, stream: StreamId, from: &[(u32, u64)]) -> Result<Box<dyn Cursor>, LogError> {

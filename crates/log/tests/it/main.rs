@@ -11,6 +11,7 @@ mod faults;
 mod kafka_group;
 mod kafka_produce;
 mod kafka_produce_away;
+mod kafka_publish;
 mod kafka_read;
 mod kafka_read_edges;
 mod kafka_rig;

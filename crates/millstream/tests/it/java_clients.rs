@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use services::{Kafka, kafka_program};
 
-use crate::product::{Product, folder, until, write};
+use crate::product::{Product, folder, free_port, until, write};
 use crate::stack::there;
 
 const TOPIC: &str = "signal-events";
@@ -80,5 +80,66 @@ fn java_programs_of_kafka_read_and_write_our_topics_and_see_the_lag() {
         seen = lags();
         !seen.is_empty() && seen.iter().all(|lag| *lag == 0)
     });
+    product.stop();
+}
+
+/// One window of a second for each user.
+const PUBLISHED: &str = "
+streams:
+  results: { partitions: 3, key: key, id: id, dedup: { within: 1h } }
+windows:
+  - { name: clicks, stream: signals, sizes: [1s], by: [user_id], lateness: 0s, measures: { clicks: count() }, publish: results }
+";
+const USERS: u32 = 20;
+
+/// A click of each user in this second.
+fn clicks(second: u32) -> String {
+    let time = 1_700_000_000_000_u64 + u64::from(second) * 1_000;
+    let click = |user: u32| {
+        format!(r#"{{"event_id":"{second}-{user}","user_id":{user},"type":"click","timestamp":{time},"payload":{{}}}}"#)
+    };
+    (0..USERS).map(|user| click(user) + "\n").collect()
+}
+
+#[test]
+fn what_is_written_back_is_there_once_for_java_though_the_product_is_killed() {
+    let kafka = there(Kafka::start());
+    let (dir, listen) = (folder(), format!("127.0.0.1:{}", free_port()));
+    let text = format!("log: {{ kafka: {{ brokers: \"{}\", replication: 1 }} }}\n{PUBLISHED}", kafka.brokers());
+    write(dir.path(), "millstream.yaml", text.as_bytes());
+    let mut product = Product::start_at(dir.path(), &listen, &[]);
+    let results = |product: &Product| {
+        product.ask("/v1/events?stream=results&limit=1000")["events"].as_array().expect("events").len()
+    };
+    for round in 0..4 {
+        (0..6).for_each(|second| drop(product.post_stored("signals", &clicks(round * 6 + second))));
+        let before = results(&product);
+        until("results are on their way", || results(&product) > before + 10);
+        if round < 3 {
+            product.kill();
+            product = Product::start_at(dir.path(), &listen, &[]);
+        }
+    }
+    // The last second of each partition is still open.
+    let closed = || {
+        product.ask("/v1/windows?stream=signals&window=clicks&limit=1000")["windows"].as_array().expect("windows").len()
+    };
+    until("all results are there", || closed() >= 23 * USERS as usize && results(&product) >= closed());
+
+    let properties = ["--formatter-property", "print.headers=true", "--formatter-property", "print.value=false"];
+    let more =
+        ["--topic", "results", "--from-beginning", "--timeout-ms", "5000", "--isolation-level", "read_committed"];
+    let mut consumer = program("org.apache.kafka.tools.consumer.ConsoleConsumer", &kafka, &more);
+    // It ends when nothing came for five seconds.
+    let output = consumer.args(properties).stdin(Stdio::null()).output().expect("java runs");
+    let read = String::from_utf8(output.stdout).expect("text");
+    let id = |line: &str| Some(line.split("event-id:").nth(1)?.split([',', '\t']).next()?.to_owned());
+    let mut ids: Vec<String> = read.lines().filter_map(id).collect();
+    let count = ids.len();
+    assert!(count >= closed(), "{count} results of {} windows: {}", closed(), String::from_utf8_lossy(&output.stderr));
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), count, "some are there twice");
+    assert_eq!(results(&product), count);
     product.stop();
 }

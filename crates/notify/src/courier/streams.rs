@@ -5,10 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use event::{
-    Ack, Batch, Catalog, DeliveryChange, DeliveryStatus, Draft, Span, StreamId, headers, limits, partition_of,
-};
-use log::{Append, Log, LogError};
+use event::{Batch, Catalog, DeliveryChange, DeliveryStatus, Draft, Span, StreamId, headers, limits, partition_of};
+use log::{Log, LogError};
 use sha2::{Digest, Sha256};
 use store::query::WindowRow;
 
@@ -87,7 +85,7 @@ impl Streams {
     async fn append(&self, stream: StreamId, results: &[Row]) -> Result<(), Trouble> {
         let batch = self.batch(stream, results);
         let appended = async {
-            let pending = self.log.append(Append { batches: vec![batch], lane: 0, ack: Ack::Durable })?;
+            let pending = self.log.publish(batch)?;
             pending.wait().await.map(drop)
         };
         let appended: Result<(), LogError> = appended.await;
