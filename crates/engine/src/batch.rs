@@ -150,8 +150,7 @@ impl Batch {
         if lanes == 1 {
             return vec![self];
         }
-        let mut parts: Vec<Self> =
-            (0..lanes).map(|_| Self { begun: self.begun, took: self.took, ..Self::default() }).collect();
+        let mut parts: Vec<Self> = (0..lanes).map(|_| Self { begun: self.begun, ..Self::default() }).collect();
         let (mut blocks, mut letters) = (self.blocks.into_iter(), self.dead_letters.into_iter());
         let (mut anomalies, mut windows) = (self.output.anomalies.into_iter(), self.output.windows.into_iter());
         let (mut late, mut changes) = (self.output.late.into_iter(), self.letter_changes.into_iter());
@@ -172,9 +171,9 @@ impl Batch {
             part.snapshots.push(snapshot);
             part.states.push(state);
         }
-        // They are told with the first part: one figure for a stream.
+        // These are told with the first part: one figure for a stream, and for the batch.
         if let Some(first) = parts.iter_mut().find(|part| !part.is_empty()) {
-            first.clocks = self.clocks;
+            (first.clocks, first.took) = (self.clocks, self.took);
         }
         parts
     }

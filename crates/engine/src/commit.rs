@@ -146,7 +146,7 @@ impl Committer {
     fn tell(&self, batch: &Batch, begun: Duration) {
         let (now, done) = (self.clock.now(), self.clock.elapsed());
         if !batch.snapshots.is_empty() {
-            self.shared.note_snapshot_cost(share(batch, done.saturating_sub(begun)));
+            self.shared.note_snapshot_cost(self.lane, share(batch, done.saturating_sub(begun)));
         }
         let moves: Vec<_> = batch.moves().iter().map(|step| Position { offset: step.to, ..step.from }).collect();
         tell_anomalies(batch);

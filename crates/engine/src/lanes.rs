@@ -67,6 +67,14 @@ impl Lanes {
         true
     }
 
+    /// Hands a batch over that is one transaction, whatever partitions are in it, and waits until it is done with; `false` when
+    /// nothing is taken any more.
+    pub(crate) fn send_whole(&mut self, batch: Batch) -> bool {
+        self.sent[0] += 1;
+        // All lanes: partitions that were sent before have another.
+        self.batches[0].send(batch).is_ok() && self.all_settled()
+    }
+
     /// The batch that the next one of a partition will be, unless others are sent before.
     pub(crate) fn next(&self, stream: StreamId, partition: u32) -> Ticket {
         let lane = self.home((stream, partition));

@@ -83,7 +83,9 @@ impl Meters {
         self.processed.increment(stored as u64);
         self.refused.increment(batch.dead_letters.len() as u64);
         self.batch_size.set(stored as f64);
-        self.batch_seconds.record(batch.took);
+        if !batch.took.is_zero() {
+            self.batch_seconds.record(batch.took);
+        }
         self.commit_seconds.record(done.saturating_sub(begun));
         self.latency_seconds.record(done.saturating_sub(batch.begun));
         for block in &batch.blocks {

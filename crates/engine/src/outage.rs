@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use breaker::{Breaker, BreakerSettings, BreakerState, Notice, Retry};
+use breaker::{Breaker, BreakerSettings, Notice, Retry};
 use log::Clock;
 use metrics::{Counter, Gauge, counter, gauge};
 
@@ -16,13 +16,20 @@ const RETRY: Retry = Retry { base_ms: 10, max_ms: 1_000, attempts: u32::MAX };
 /// How long a wait sleeps before it looks whether the engine is told to stop.
 const SLICE: Duration = Duration::from_millis(20);
 
+/// What all committers share.
+struct All {
+    breaker: Breaker,
+    /// How many of them the store failed last.
+    failing: usize,
+}
+
 /// One committer's; the breaker is that of all.
 #[derive(Clone)]
 pub(crate) struct Outage {
     clock: Arc<dyn Clock>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) stats: Arc<EngineStats>,
-    breaker: Arc<Mutex<Breaker>>,
+    all: Arc<Mutex<All>>,
     failures: u32,
     state: Gauge,
     retries: Counter,
@@ -39,7 +46,7 @@ impl Outage {
             clock,
             shared,
             stats,
-            breaker: Arc::new(Mutex::new(Breaker::new(settings))),
+            all: Arc::new(Mutex::new(All { breaker: Breaker::new(settings), failing: 0 })),
             failures: 0,
             state: gauge!("millstream_breaker_state", "target" => "store"),
             retries: counter!("millstream_retries_total", "target" => "store"),
@@ -50,11 +57,15 @@ impl Outage {
 
     /// The store did what was asked.
     pub(crate) fn over(&mut self) {
-        if self.failures == 0 && self.breaker().state(self.now_ms()) == BreakerState::Closed {
+        if self.failures == 0 {
             return;
         }
         self.failures = 0;
-        let notice = self.breaker().succeeded(self.now_ms());
+        let mut all = self.all();
+        all.failing -= 1;
+        // While it fails another one it is not back.
+        let notice = if all.failing == 0 { all.breaker.succeeded(self.now_ms()) } else { None };
+        drop(all);
         if let Some(Notice::Recovered(ms)) = notice {
             tracing::info!(outage_ms = ms, "the store is back");
         }
@@ -66,9 +77,11 @@ impl Outage {
     /// # Errors
     /// [`EngineError::Unfinished`] as soon as the engine is told to stop.
     pub(crate) fn wait(&mut self, cause: &str) -> Result<(), EngineError> {
+        let (now, mut all) = (self.now_ms(), self.all());
+        all.failing += usize::from(self.failures == 0);
+        let notice = all.breaker.failed(now);
+        drop(all);
         self.failures = self.failures.saturating_add(1);
-        let now = self.now_ms();
-        let notice = self.breaker().failed(now);
         match notice {
             Some(Notice::Opened) => {
                 tracing::warn!(cause, "the store is not available; it is tried again from time to time until it is");
@@ -76,7 +89,7 @@ impl Outage {
             _ => tracing::debug!(cause, failures = self.failures, "the store did not take a commit; it is tried again"),
         }
         self.tell();
-        let delay = RETRY.backoff_ms(self.failures, self.chance()).max(self.breaker().wait_ms(now));
+        let delay = RETRY.backoff_ms(self.failures, self.chance()).max(self.all().breaker.wait_ms(now));
         let until = self.clock.elapsed() + Duration::from_millis(delay);
         loop {
             if self.shared.stopping() {
@@ -100,13 +113,13 @@ impl Outage {
     }
 
     fn tell(&self) {
-        let state = self.breaker().state(self.now_ms());
+        let state = self.all().breaker.state(self.now_ms());
         self.state.set(state.as_gauge());
         self.stats.note_breaker(state);
     }
 
-    fn breaker(&self) -> MutexGuard<'_, Breaker> {
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    fn all(&self) -> MutexGuard<'_, All> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now_ms(&self) -> u64 {

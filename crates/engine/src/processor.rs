@@ -126,7 +126,8 @@ impl Processor {
         Ok(())
     }
 
-    /// States that the store does not have go before everything that builds on them.
+    /// States that the store does not have go before everything that builds on them, in one transaction: a window that was
+    /// computed anew is known to all of its partitions or to none.
     fn send_first_snapshots(&mut self) {
         let mut batch = Batch { begun: self.clock.elapsed(), ..Batch::default() };
         for stream in 0..self.tracks.len() {
@@ -136,7 +137,10 @@ impl Processor {
                 }
             }
         }
-        self.send(batch); // should nobody take it, the first turn ends the same way
+        if !batch.is_empty() {
+            // Should nobody take it, the first turn ends the same way.
+            self.lanes.send_whole(batch);
+        }
     }
 
     /// Hands a batch over; `false` when nobody takes it.

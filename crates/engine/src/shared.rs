@@ -1,8 +1,8 @@
 //! What the engine's threads and its handle share.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,8 +19,6 @@ pub(crate) struct Shared {
     failed: Mutex<Option<String>>,
     progress: Mutex<Progress>,
     moved: Condvar,
-    /// How long the last snapshots took to be stored, in microseconds.
-    snapshot_cost_us: AtomicU64,
 }
 
 /// How far the committers have come.
@@ -28,6 +26,8 @@ pub(crate) struct Shared {
 struct Progress {
     /// Batches that it is done with, whatever came of them, by lane.
     batches: Vec<u64>,
+    /// How long the last snapshots took to be stored, by lane.
+    snapshot_costs: BTreeMap<usize, Duration>,
     /// One of them takes no more.
     closed: bool,
     setbacks: Vec<Setback>,
@@ -122,12 +122,13 @@ impl Shared {
         std::mem::take(&mut self.progress().setbacks)
     }
 
-    pub(crate) fn note_snapshot_cost(&self, cost: Duration) {
-        self.snapshot_cost_us.store(cost.as_micros() as u64, Ordering::Relaxed);
+    pub(crate) fn note_snapshot_cost(&self, lane: usize, cost: Duration) {
+        self.progress().snapshot_costs.insert(lane, cost);
     }
 
+    /// Of the lane that it took longest.
     pub(crate) fn snapshot_cost(&self) -> Duration {
-        Duration::from_micros(self.snapshot_cost_us.load(Ordering::Relaxed))
+        self.progress().snapshot_costs.values().max().copied().unwrap_or_default()
     }
 
     /// Runs a thread's work: whatever ends it but success is said loudly and kept, a panic included.

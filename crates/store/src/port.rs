@@ -148,7 +148,7 @@ pub trait Answers: Send + Sync + 'static {
 /// A database of event rows, what processing found, rule state and positions. Every verb may be called from any thread;
 /// a partition is moved by one process at a time.
 pub trait Store: Answers {
-    /// Writes everything of a commit, or nothing.
+    /// Writes everything of a commit, or nothing. One that is empty ends after all that were under way when it began.
     ///
     /// # Errors
     /// [`StoreError::Fenced`] when a position is not where `from` says, or [`StoreError::Claimed`] when the partition is

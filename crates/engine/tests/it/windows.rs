@@ -1,14 +1,14 @@
 //! Windows through the engine: exact whatever the stops, replaced when their definition changes, verified.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use engine::{Command, Settings};
 use event::measure::Measure;
 use store::sqlite::SqliteStore;
 use store::{Commit, StoreError};
 
-use crate::house::{Event, House, Moody, contents, events, small_batches, windows};
+use crate::house::{Event, House, Moody, PARTITIONS, contents, events, small_batches, windows};
 
 /// All open windows of the house are closed by these.
 fn closing(time: i64) -> Vec<Event> {
@@ -114,6 +114,26 @@ fn a_change_of_a_definition_that_fails_on_the_way_can_be_taken_back() {
             return;
         }
     }
+}
+
+#[test]
+fn the_states_of_all_partitions_with_a_changed_window_are_one_transaction() {
+    let mut house = House::new();
+    house.append(&events(100));
+    house.append(&closing(5_000));
+    let store = house.store("a");
+    house.drain(store.clone()).unwrap();
+    house.windows[0].measures.remove(1);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let note = told.clone();
+    let moody = Moody::new(store, move |_, commit: &Commit<'_>| {
+        note.lock().unwrap().push(commit.snapshots.len());
+        Ok(())
+    });
+    assert!(small_batches().lanes > 1, "else it is no question");
+    house.drain(moody).unwrap();
+    let told = told.lock().unwrap();
+    assert_eq!(told.iter().find(|snapshots| **snapshots > 0), Some(&(PARTITIONS as usize)), "{told:?}");
 }
 
 #[test]

@@ -22,6 +22,8 @@ use super::tell::{Hears, tell};
 const LOOK: Duration = Duration::from_millis(100);
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// After so many refusals in a row, one a second, it is said aloud.
+const LOUD: usize = 10;
 /// How long the last positions may take at the end.
 const LAST: Duration = Duration::from_secs(1);
 
@@ -32,11 +34,19 @@ pub(super) struct Ear {
     voice: Voice,
     /// Answers that are still to come.
     waits: AtomicUsize,
+    /// Refusals in a row.
+    refused: AtomicUsize,
 }
 
 impl Ear {
     pub(super) fn new(shared: Arc<Shared>, consumer: &str) -> Self {
-        Self { shared, consumer: consumer.to_owned(), voice: Voice::default(), waits: AtomicUsize::new(0) }
+        Self {
+            shared,
+            consumer: consumer.to_owned(),
+            voice: Voice::default(),
+            waits: AtomicUsize::new(0),
+            refused: AtomicUsize::new(0),
+        }
     }
 
     /// Whether answers are still to come.
@@ -53,10 +63,19 @@ impl Ear {
     pub(super) fn heard(&self, result: KafkaResult<()>, list: &TopicPartitionList) {
         self.waits.fetch_sub(1, Ordering::Relaxed);
         let one = || list.elements().iter().find_map(|at| at.error().err());
-        if let Some(error) = result.err().or_else(one) {
+        let Some(error) = result.err().or_else(one) else {
+            if self.refused.swap(0, Ordering::Relaxed) >= LOUD {
+                tracing::info!(consumer = self.consumer, "its positions are taken again");
+            }
+            return;
+        };
+        // A group that is just changing takes none: that passes.
+        if self.refused.fetch_add(1, Ordering::Relaxed) + 1 == LOUD {
+            tracing::warn!(consumer = self.consumer, %error, "the cluster takes no positions; lag tools see old ones");
+        } else {
             tracing::debug!(consumer = self.consumer, %error, "positions were not taken; they are told again");
-            self.shared.positions.untold(&self.shared, &self.consumer, list);
         }
+        self.shared.positions.untold(&self.shared, &self.consumer, list);
     }
 }
 

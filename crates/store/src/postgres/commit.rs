@@ -94,9 +94,10 @@ impl Committer<'_> {
 
     /// Everything between BEGIN and COMMIT; gives the number of the transaction.
     fn write(&self, tx: &mut Tx<'_>, commit: &Commit<'_>) -> Result<String, Fault> {
+        positions::advance(tx, self.catalog, commit)?;
+        // Behind the locks: what waited for this commit has an earlier time.
         let begun = tx.query_one(BEGIN, &[])?;
         let (now, transaction) = (begun.try_get(0)?, begun.try_get(1)?);
-        positions::advance(tx, self.catalog, commit)?;
         let retracted = write_facts::retract(tx, commit.retract)?;
         copy::add_rows(tx, self.catalog, commit.blocks, now)?;
         let new = write_facts::add_anomalies(tx, &retracted, commit.anomalies, now)?;

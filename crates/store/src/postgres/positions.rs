@@ -42,7 +42,7 @@ pub(super) fn advance(tx: &mut Tx<'_>, catalog: &Catalog, commit: &Commit<'_>) -
         wanted.extend(commit.snapshots.iter().map(|s| ((s.position.stream.as_str(), s.position.partition), None)));
     }
     if wanted.is_empty() {
-        return Ok(());
+        return if is_nothing(commit) { wait_for_others(tx) } else { Ok(()) };
     }
     lock(tx, commit.consumer, &mut wanted)?;
     for (key, place) in &wanted {
@@ -60,6 +60,20 @@ pub(super) fn advance(tx: &mut Tx<'_>, catalog: &Catalog, commit: &Commit<'_>) -
         moved.insert(key, step.to);
     }
     write(tx, commit.consumer, &wanted, &moved)
+}
+
+fn is_nothing(commit: &Commit<'_>) -> bool {
+    commit.dead_letters.is_empty()
+        && commit.letter_changes.is_empty()
+        && commit.deliveries.is_empty()
+        && commit.retract.is_empty()
+        && commit.windows.is_empty()
+        && commit.anomalies.is_empty()
+}
+
+/// A commit of nothing is one's turn after all commits that are under way: they have their positions locked until they end.
+fn wait_for_others(tx: &mut Tx<'_>) -> Result<(), Fault> {
+    tx.query("SELECT 1 FROM positions ORDER BY consumer, stream, partition FOR SHARE", &[]).map(drop)
 }
 
 /// The positions of a commit as they are, without a lock: for one whose end is in doubt.

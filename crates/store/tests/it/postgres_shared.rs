@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Barrier;
+use std::time::{Duration, Instant};
 
 use event::{Anomaly, WindowDelta};
 use store::postgres::{PostgresSettings, PostgresStore};
@@ -134,4 +135,29 @@ fn processes_that_start_at_once_make_the_tables_once() {
     assert_eq!([scanned(&store, "signals").len(), scanned(&store, "events").len()], [6, 6]);
     drop(store);
     database.shell().batch_execute(&format!("DROP SCHEMA {schema} CASCADE")).unwrap();
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test gives up when nothing happens")]
+fn a_commit_of_nothing_ends_after_those_under_way() {
+    let database = Live::postgres();
+    let store = database.store();
+    let moves = |from, to| Commit { consumer: "engine", moves: vec![step(SIGNALS, 1, from, to)], ..Commit::default() };
+    store.commit(&moves(0, 1)).unwrap();
+    let mut under_way = database.shell();
+    under_way.batch_execute("BEGIN; UPDATE positions SET next = 9 WHERE partition = 1").unwrap();
+    std::thread::scope(|scope| {
+        let seen = scope.spawn(|| {
+            store.commit(&Commit::default()).unwrap();
+            store.positions("engine").unwrap()[0].offset
+        });
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let mut shell = database.shell();
+        let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'";
+        while shell.query_one(waits, &[]).unwrap().get::<_, i64>(0) == 0 {
+            assert!(Instant::now() < deadline && !seen.is_finished(), "it does not wait");
+        }
+        under_way.batch_execute("COMMIT").unwrap();
+        assert_eq!(seen.join().unwrap(), 9);
+    });
 }

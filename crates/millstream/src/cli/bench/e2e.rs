@@ -62,7 +62,9 @@ pub(super) fn measure(setup: &Setup) -> anyhow::Result<Figure> {
     let outcome = outcome?;
 
     let counted: Vec<&Look> = looks.iter().skip_while(|look| look.at < WARM_UP).collect();
-    let (first, last) = counted.first().zip(counted.last()).context("the run was too short to count")?;
+    // From one change to another: how far other processes are is not asked at each look.
+    let mut changes = counted.windows(2).filter(|pair| pair[0].committed != pair[1].committed).map(|pair| pair[1]);
+    let (first, last) = changes.next().zip(changes.next_back()).context("the run was too short to count")?;
     let seconds = last.at.saturating_sub(first.at).as_secs_f64();
     let lag_mean = |looks: &[&Look]| looks.iter().map(|look| look.lag).sum::<u64>() / looks.len().max(1) as u64;
     let (early, late) = counted.split_at(counted.len() / 2);
