@@ -74,9 +74,11 @@ impl Load {
     }
 }
 
-/// Runs `deeds` under load.
+/// Runs `deeds` under load, and says how much that was.
+#[expect(clippy::print_stderr, reason = "the figure of a long run")]
 fn under_load(address: &str, deeds: impl FnOnce(&Load)) -> Load {
-    let load = Load::default();
+    let (load, clock) = (Load::default(), SystemClock::default());
+    let began = clock.elapsed();
     std::thread::scope(|scope| {
         for sender in 0..SENDERS {
             let load = &load;
@@ -89,6 +91,8 @@ fn under_load(address: &str, deeds: impl FnOnce(&Load)) -> Load {
             std::panic::resume_unwind(panic);
         }
     });
+    let took = clock.elapsed().saturating_sub(began);
+    eprintln!("{} events in {took:?}, {:.0}/s", load.total(), load.total() as f64 / took.as_secs_f64());
     load
 }
 
