@@ -20,6 +20,7 @@ mod postgres_tls;
 mod servers;
 mod sqlite;
 mod tenants;
+mod timescale;
 mod transfer;
 mod upgrade;
 mod version_2;
