@@ -71,7 +71,6 @@ impl Lanes {
     /// nothing is taken any more.
     pub(crate) fn send_whole(&mut self, batch: Batch) -> bool {
         self.sent[0] += 1;
-        // All lanes: partitions that were sent before have another.
         self.batches[0].send(batch).is_ok() && self.all_settled()
     }
 

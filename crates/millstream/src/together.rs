@@ -240,6 +240,7 @@ mod tests {
     use log::clock::ManualClock;
 
     use super::*;
+    use crate::config::{self, Source};
 
     fn told(process: &str, stored: u64, lag: u64) -> Told {
         let anomalies = vec![("rule".to_owned(), stored)];
@@ -285,23 +286,11 @@ mod tests {
     fn the_lag_grows_with_the_log_before_the_store_is_asked_again() {
         let dir = tempfile::tempdir().unwrap();
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1_000_000));
-        let retention = event::Retention { age_ms: None, size_bytes: None };
-        let stream = Stream {
-            name: "things".to_owned(),
-            partitions: 1,
-            key: None,
-            time: None,
-            id: None,
-            kind: None,
-            require: vec![],
-            dedup: None,
-            retention,
-        };
-        let catalog = Arc::new(Catalog::new(vec![stream]).unwrap());
+        let catalog = config::load_with(&Source::built_in(), std::iter::empty()).unwrap().catalog;
         let log = crate::backends::open_disk(dir.path(), catalog.clone(), clock).unwrap();
-        let things = catalog.find("things").unwrap();
+        let signals = catalog.find("signals").unwrap();
         let append = || {
-            let mut batch = event::Batch::new(things, "{}".into());
+            let mut batch = event::Batch::new(signals, "{}".into());
             batch.drafts.push(event::Draft {
                 partition: 0,
                 time: event::NO_TIME,
@@ -315,7 +304,7 @@ mod tests {
             let request = log::Append { batches: vec![batch], lane: 0, ack: event::Ack::Durable };
             log.append(request).unwrap().wait_blocking().unwrap();
         };
-        let position = StoredPosition { stream: "things".to_owned(), partition: 0, offset: 1 };
+        let position = StoredPosition { stream: "signals".to_owned(), partition: 0, offset: 1 };
         let seen = Seen { log: log.clone(), catalog: catalog.clone(), positions: vec![position] };
         let lag = |seen: &Seen| seen.lag().iter().map(|(_, _, lag)| lag).sum::<u64>();
         append();

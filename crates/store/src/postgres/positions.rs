@@ -63,7 +63,11 @@ pub(super) fn advance(tx: &mut Tx<'_>, catalog: &Catalog, commit: &Commit<'_>) -
 }
 
 fn is_nothing(commit: &Commit<'_>) -> bool {
-    commit.dead_letters.is_empty()
+    commit.blocks.is_empty()
+        && commit.snapshots.is_empty()
+        && commit.late.is_empty()
+        && commit.alerts.is_empty()
+        && commit.dead_letters.is_empty()
         && commit.letter_changes.is_empty()
         && commit.deliveries.is_empty()
         && commit.retract.is_empty()
